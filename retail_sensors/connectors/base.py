@@ -7,11 +7,16 @@ Nothing here knows Dagster or a database.
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Endpoint(StrEnum):
@@ -72,9 +77,8 @@ class Credentials:
 class Camera:
     """One camera as the collector needs it. Its identity on the network is host:port, not the host alone.
 
-    `zone` is the zone of the camera's own wall clock. `heat_scale` divides the heat values: 10 for cameras that
-    report ten times as much. `retention_days` maps an endpoint to the number of days that the camera holds; only
-    where it is declared are whole days of zeros beyond it taken for "no longer held".
+    `zone` is the zone of the camera's own wall clock. `retention_days` maps an endpoint to the number of days that
+    the camera holds; only where it is declared are whole days of zeros beyond it taken for "no longer held".
     `credentials_error` is the sentence to report when the credential reference could not be resolved.
     """
 
@@ -87,7 +91,6 @@ class Camera:
     credentials: Credentials | None = None
     credentials_error: str | None = None
     endpoints: frozenset[Endpoint] = frozenset(Endpoint)
-    heat_scale: float = 1.0
     retention_days: dict[Endpoint, int] = field(default_factory=dict, hash=False)
 
 
@@ -111,21 +114,28 @@ class Rejected:
 class LocalRow:
     """One row of a camera's hourly report as the camera labels it: its local wall clock, no zone.
 
-    `values` are in the order of the endpoint's value columns; None is an empty cell, which is missing, never 0.
+    `local_end` is inclusive, as the camera writes it. `values` are in the order of the endpoint's value columns; None
+    is an empty cell, which is missing, never 0. `raw` is the row's text, one character for each byte (latin-1), and
+    `label` its StartTime exactly as the camera wrote it.
     """
 
     local_start: datetime
     local_end: datetime
     values: tuple[int | float | None, ...]
     raw: str
+    label: str
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What a parser made of one body: rows in the order of the body, and what it refused with the reason."""
+    """What a parser made of one body: rows in the order of the body, and what it refused with the reason.
+
+    `outcome` is `ok`, `ok_with_rejects`, `truncated` (the last row is cut off), `not_data` or `empty_body`.
+    """
 
     rows: list[LocalRow]
     rejected: list[Rejected]
+    outcome: Outcome = Outcome.OK
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,3 +145,32 @@ class Question:
     camera: Camera
     endpoint: Endpoint
     local_day: date | None
+
+
+class CameraLease(Protocol):
+    """Grants one request in flight to a camera (host:port), across everything that shares the lease's keeper.
+
+    Raises `LeaseTimeoutError` when the camera stays taken for longer than the keeper is willing to wait.
+    """
+
+    def hold(self, camera: Camera) -> AbstractAsyncContextManager[None]: ...
+
+
+class LeaseTimeoutError(Exception):
+    """Another process kept the camera for too long; recorded as `Outcome.BUSY`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What one sweep over the fleet brought home for one endpoint and window; stored in one transaction.
+
+    rows: the endpoint's raw table without its generated columns, only hours that start inside the window.
+    log: `collection_log`, one row for every camera and hour asked for, answered or not.
+    rejected: `rejected_payloads`, what could not be taken as data. The columns are those of `retail_sensors.tables`.
+    """
+
+    endpoint: Endpoint
+    window: TimeWindow
+    rows: pd.DataFrame
+    log: pd.DataFrame
+    rejected: pd.DataFrame

@@ -1,0 +1,130 @@
+"""What the cameras said: one asset for each endpoint, hour-partitioned, the camera a column.
+
+An asset asks the whole fleet for its run's window and hands what came to the IO manager. A camera that fails is
+recorded and the run goes on; a step fails only when every camera did. Figures belong in `assets.hourly`.
+"""
+
+import dagster as dg
+import pandas as pd
+from pydantic import Field
+
+from retail_sensors.assets.metadata import OWNERS, markdown_table, table_metadata
+from retail_sensors.connectors.base import Collection, Endpoint, Outcome
+from retail_sensors.partitions import HOURLY, HOURS_POLICY, run_window
+from retail_sensors.resources.cameras import CamerasResource
+from retail_sensors.resources.database import DatabaseResource
+from retail_sensors.storage.collections import CollectedWindow
+from retail_sensors.tables import (
+    HEATMAP_TEMPORAL_RAW,
+    PEOPLE_COUNTING_RAW,
+    REGIONAL_COUNTING_RAW,
+    VCA_ALARM_STATUS,
+    Table,
+)
+
+_ANSWERS = [outcome.value for outcome in Outcome if outcome.is_answer]
+
+
+class CollectConfig(dg.Config):
+    """How one run asks the cameras."""
+
+    cameras: list[str] = Field(default=[], description="Names of the cameras to ask; empty: all active ones.")
+    overwrite: bool = Field(
+        default=False,
+        description="Let lower counts replace the stored ones, which are then kept in raw_revisions. Without it a "
+        "camera that was reset cannot erase what it once counted.",
+    )
+
+
+def _raw_asset(table: Table, endpoint: Endpoint, what: str) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=table.name,
+        description=f"{table.row} {what}",
+        partitions_def=HOURLY,
+        backfill_policy=HOURS_POLICY,
+        metadata=table_metadata(table, "merge"),
+        group_name="cameras",
+        owners=OWNERS,
+        kinds={"http", "postgres"},
+        tags={"domain": "collection"},
+    )
+    def raw(
+        context: dg.AssetExecutionContext, config: CollectConfig, cameras: CamerasResource, database: DatabaseResource
+    ) -> dg.MaterializeResult[CollectedWindow]:
+        collection = cameras.collect(endpoint, run_window(context), config.cameras, context.run_id)
+        collected = CollectedWindow(collection, config.overwrite)
+        outcomes = outcomes_by_camera(collection, database.roster().sensors)
+        for line in outcomes.itertuples():
+            context.log.info(f"{line.camera}: {line.told}")
+        if every_camera_failed(collection):
+            database.record(table, collected, context.run_id)
+            raise dg.Failure(
+                description=f"Not one of {len(outcomes)} cameras answered for {endpoint.value}: "
+                f"{outcomes['told'].iloc[0]} (first of them). What was asked is in retail.collection_log; "
+                "`retail-sensors cameras probe` tries each camera.",
+                metadata={"outcomes": markdown_table(outcomes)},
+                allow_retries=False,
+            )
+        return dg.MaterializeResult(value=collected, metadata=_outcome_metadata(collection, outcomes))
+
+    return raw
+
+
+def every_camera_failed(collection: Collection) -> bool:
+    """Whether cameras were asked and none answered. A camera without the endpoint (404) has answered in its way."""
+    outcomes = set(collection.log["outcome"])
+    return bool(outcomes) and not outcomes & {*_ANSWERS, Outcome.NOT_FOUND.value}
+
+
+def outcomes_by_camera(collection: Collection, sensors: pd.DataFrame) -> pd.DataFrame:
+    """camera, hours asked, hours in, told: one row and one sentence for each camera that was asked."""
+    log = collection.log
+    names = sensors.set_index("id")["sensor_name"]
+    rows = []
+    for sensor_id, hours in log.groupby("sensor_id", sort=False):
+        inside = int(hours["row_count"].sum())
+        failed = hours[~hours["outcome"].isin(_ANSWERS)]
+        told = f"{inside} of {len(hours)} hours"
+        if len(failed):
+            worst = failed["outcome"].value_counts().index[0]
+            told += f"; {worst}: {failed['error'].dropna().iloc[0] if failed['error'].notna().any() else worst}"
+        if rejected := int(hours["rejected_count"].max()):
+            told += f"; {rejected} rows rejected, see retail.rejected_payloads"
+        rows.append((names.get(sensor_id, str(sensor_id)), len(hours), inside, told))
+    return pd.DataFrame(rows, columns=["camera", "hours asked", "hours in", "told"]).sort_values(
+        "camera", ignore_index=True
+    )
+
+
+def _outcome_metadata(collection: Collection, outcomes: pd.DataFrame) -> dict[str, object]:
+    # Metadata is copied onto every partition's event: numbers only, and the table where something went wrong.
+    complete = int((outcomes["hours in"] == outcomes["hours asked"]).sum())
+    metadata: dict[str, object] = {"cameras complete": f"{complete} of {len(outcomes)}"}
+    if collection.endpoint is Endpoint.ALARM_STATUS and collection.log.empty:
+        metadata["note"] = "The alarm status is a reading of now; for past hours there is nothing to ask."
+    if len(collection.rejected):
+        metadata["payloads rejected"] = len(collection.rejected)
+    incomplete = outcomes[outcomes["hours in"] < outcomes["hours asked"]]
+    if len(incomplete):
+        metadata["incomplete cameras"] = markdown_table(incomplete, limit=10)
+    return metadata
+
+
+people_counting_raw = _raw_asset(
+    PEOPLE_COUNTING_RAW,
+    Endpoint.PEOPLE_COUNTING,
+    "Which line is a door and which the corridor outside is the store's configuration, so its totals are not visitors.",
+)
+regional_counting_raw = _raw_asset(
+    REGIONAL_COUNTING_RAW, Endpoint.REGIONAL_COUNTING, "Detections, 4 to 5 times the people who pass: never visitors."
+)
+heatmap_temporal_raw = _raw_asset(
+    HEATMAP_TEMPORAL_RAW,
+    Endpoint.HEATMAP_TEMPORAL,
+    "Cameras hold about a week of it: what is not asked in time is lost.",
+)
+vca_alarm_status = _raw_asset(
+    VCA_ALARM_STATUS, Endpoint.ALARM_STATUS, "For a past hour there is nothing to ask, and no row is made up."
+)
+
+RAW_ASSETS = (people_counting_raw, regional_counting_raw, heatmap_temporal_raw, vca_alarm_status)

@@ -1,0 +1,80 @@
+"""Summaries of figures for the Dagster UI: numbers on every event, pictures on the run's last partition only.
+
+Dagster copies metadata onto every partition's event; a chart on each of 24 hours would be stored 24 times.
+"""
+
+from __future__ import annotations
+
+import json
+
+import dagster as dg
+import pandas as pd
+
+from retail_sensors.analytics.roster import Roster
+from retail_sensors.assets.metadata import bar_chart, markdown_table
+
+
+def hourly_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame) -> dict[str, object]:
+    """Numbers of the run's hours; the last partition also gets a chart of entries and exits by hour."""
+    measured = figures[figures["total_entries"].notna()]
+    by_hour = figures.groupby("hour_start")[["total_entries", "total_exits"]].sum(min_count=1).tail(24)
+    if len(by_hour):
+        context.add_asset_metadata(
+            {
+                "entries and exits by hour, all scopes": bar_chart(
+                    [hour.strftime("%d %H:%M") for hour in by_hour.index],
+                    {
+                        "entries": _numbers(by_hour["total_entries"]),
+                        "exits": _numbers(by_hour["total_exits"]),
+                    },
+                    title="Entries and exits by hour (UTC)",
+                )
+            },
+            partition_key=context.partition_keys[-1],
+        )
+    return {
+        "hours with counts": len(measured),
+        "hours missing": len(figures) - len(measured),
+        "entries": float(measured["total_entries"].sum()),
+        "provisional hours": int(figures["is_provisional"].sum()),
+    }
+
+
+def daily_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame, roster: Roster) -> dict[str, object]:
+    """Numbers of the run's days; the last partition also gets a chart by day and a table of its figures."""
+    if "store_id" in figures.columns:
+        names = roster.stores.set_index("id")["store_name"]
+        scope = figures["store_id"].map(names)
+    else:
+        names = roster.sensors.set_index("id")["sensor_name"]
+        scope = figures["sensor_id"].map(names)
+    if len(figures):
+        named = figures.assign(scope=scope.astype("string"))
+        by_day = named.pivot_table(index="date", columns="scope", values="total_visitors", aggfunc="sum", min_count=1)
+        by_day = by_day.tail(14)
+        shown = named.sort_values(["date", "scope"], ascending=[False, True])[
+            ["date", "scope", "total_visitors", "peak_hour", "wow_change_percent", "data_completeness"]
+        ]
+        context.add_asset_metadata(
+            {
+                "visitors by day": bar_chart(
+                    [f"{day:%a %d}" for day in by_day.index],
+                    {str(name): _numbers(by_day[name]) for name in list(by_day.columns)[:6]},
+                    title="Visitors by day",
+                ),
+                "latest days": markdown_table(shown.round({"wow_change_percent": 1, "data_completeness": 3}), limit=15),
+            },
+            partition_key=context.partition_keys[-1],
+        )
+    return {
+        "days": len(figures),
+        "visitors": float(figures["total_visitors"].sum()),
+        "incomplete days": int((figures["data_completeness"] < 1).sum()),
+        "counts": json.dumps(
+            figures["quality"].map(lambda text: json.loads(text).get("counts")).value_counts().to_dict()
+        ),
+    }
+
+
+def _numbers(series: pd.Series[float]) -> list[float | None]:
+    return [None if pd.isna(value) else float(value) for value in series]

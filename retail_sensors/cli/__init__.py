@@ -1,0 +1,48 @@
+"""The command line `retail-sensors`: what a person types. Each module holds one command or group.
+
+An error that a user can mend is one sentence on standard error and its exit code; a traceback is a fault of ours.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from retail_sensors.errors import RetailSensorsError
+
+app = typer.Typer(
+    name="retail-sensors",
+    help="People-counting cameras collected hour by hour into Postgres by Dagster.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _assemble() -> None:
+    # Imported here, so that an error while importing is told in the same way.
+    from retail_sensors import cli_cameras as cameras
+    from retail_sensors.cli import collect, db, demo, up
+    from retail_sensors.simulator.cli import simulate
+
+    app.add_typer(db.app, name="db", help="The database: start, upgrade, status, url, script, psql.")
+    app.add_typer(cameras.app, name="cameras")
+    app.command("collect")(collect.collect)
+    app.command("demo")(demo.demo)
+    app.command("simulate")(simulate)
+    app.command("up")(up.up)
+    app.command("down")(up.down)
+    app.command("env")(db.env)
+
+
+def main() -> None:
+    """Runs the command line; the console script `retail-sensors`."""
+    _assemble()
+    try:
+        app()
+    except RetailSensorsError as error:
+        print(f"retail-sensors: {error}", file=sys.stderr)  # noqa: T201 -- the command line's own voice
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.exit(141)

@@ -1,0 +1,151 @@
+"""`retail-sensors demo`: simulated cameras over real sockets, collected through Dagster into Postgres.
+
+Idempotent: the same cameras on the same ports, and only the hours that are not in yet are asked for again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+import yaml
+
+from retail_sensors.cli.collect import run_with_progress
+from retail_sensors.connectors.base import TimeWindow
+from retail_sensors.errors import ConfigurationError
+from retail_sensors.fleet_file import read_fleet_file
+from retail_sensors.installation import Installation
+from retail_sensors.storage.database import Database
+from retail_sensors.storage.fleet import FleetRegistry
+from retail_sensors.storage.sqlfiles import queries
+
+if TYPE_CHECKING:
+    from retail_sensors.simulator.fleet import SimulatedFleet
+
+FIRST_PORT = 18600
+
+
+def demo(
+    days: Annotated[int, typer.Option(min=1, max=90, help="Days of history to collect.")] = 14,
+    port: Annotated[int, typer.Option(min=1024, max=65000, help="First of six loopback ports.")] = FIRST_PORT,
+) -> None:
+    """Start a simulated fleet, collect two weeks of it through Dagster and show the stores' days."""
+    installation = Installation()
+    # A fleet that `up` already serves on these ports is used as it is.
+    with simulated_fleet(installation, port):
+        registry = FleetRegistry(installation.database)
+        registry.add(read_fleet_file(_fleet_path(installation)))
+        now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+        window = _missing(installation.database, TimeWindow(now - timedelta(days=days), now))
+        report = run_with_progress(installation, window, [], overwrite=False, verbose=False)
+    _print(installation, days)
+    for outcome in report.cameras:
+        for problem in outcome.problems:
+            typer.echo(f"{outcome.camera} misbehaves, as it is meant to: {problem}")
+    for problem in report.problems:
+        typer.echo(problem, err=True)
+    typer.echo(
+        "\nTo keep it all running and look at it in the Dagster UI: make up"
+        "\nTo look into the tables: .venv/bin/retail-sensors db psql   (for example: TABLE retail.store_daily;)"
+        "\nTo stop everything: .venv/bin/retail-sensors down"
+    )
+    raise typer.Exit(1 if report.problems else 0)
+
+
+@contextmanager
+def simulated_fleet(installation: Installation, first_port: int) -> Iterator[None]:
+    """The demo's six cameras, listening until the block ends; remembered, so that `up` serves them too."""
+    from retail_sensors.simulator.camera import DEFAULT_PASSWORD
+    from retail_sensors.simulator.fleet import fleet_file, running
+
+    folder = installation.settings.home / "demo"
+    folder.mkdir(parents=True, exist_ok=True)
+    password = folder / "password"
+    password.write_text(DEFAULT_PASSWORD)
+    password.chmod(0o600)
+    settings_path = folder / "fleet.json"
+    served = served_by_up(installation)
+    if served is not None:
+        yield
+        return
+    fleet = demo_fleet(first_port)
+    try:
+        context = running(fleet)
+        context.__enter__()
+    except OSError as error:
+        raise ConfigurationError(
+            f"The simulated cameras cannot listen on 127.0.0.1 ports {first_port} to {first_port + 5} ({error.strerror}); "
+            "choose others with --port."
+        ) from error
+    try:
+        structure = fleet_file(fleet, f"file:{password}")
+        _fleet_path(installation).write_text(yaml.safe_dump(structure, sort_keys=False, allow_unicode=True))
+        settings_path.write_text(json.dumps({"first_port": first_port}))
+        yield
+    finally:
+        context.__exit__(None, None, None)
+
+
+def demo_fleet(first_port: int) -> SimulatedFleet:
+    """The demo's fleet on consecutive loopback ports."""
+    from retail_sensors.simulator.fleet import demo_fleet as make_fleet
+
+    return make_fleet(lambda: datetime.now(UTC), first_port=first_port)
+
+
+def demo_port(installation: Installation) -> int | None:
+    """First port of the demo's cameras; None when the demo was never run."""
+    path = installation.settings.home / "demo" / "fleet.json"
+    return int(json.loads(path.read_text())["first_port"]) if path.is_file() else None
+
+
+def served_by_up(installation: Installation) -> int | None:
+    """First port of the demo's cameras where a running `up` serves them."""
+    from retail_sensors.cli.up import is_up
+
+    return demo_port(installation) if is_up(installation) else None
+
+
+def _fleet_path(installation: Installation) -> Path:
+    return installation.settings.home / "demo" / "fleet.yaml"
+
+
+def _missing(database: Database, window: TimeWindow) -> TimeWindow:
+    """The window from its first hour that some camera other than the misbehaving one has no final counts for."""
+    from retail_sensors.simulator.fleet import DEMO_MISBEHAVING
+
+    ((first,),) = database.fetch(
+        queries("collection")["first_incomplete_hour"],
+        {"start": window.start, "end": window.end, "without": DEMO_MISBEHAVING},
+    )
+    # The newest hours are always asked for: a second run shows that nothing changes.
+    newest = window.end - timedelta(hours=8)
+    return TimeWindow(min(first or newest, newest), window.end)
+
+
+def _print(installation: Installation, days: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = installation.database.fetch(
+        queries("collection")["days_of_stores"], {"since": datetime.now(UTC).date() - timedelta(days=days + 1)}
+    )
+    table = Table(
+        "store", "day", "visitors", "entries", "exits", "peak hour", "capture %", "complete", title="Store days"
+    )
+    for store, day, visitors, entries, exits, peak, capture, completeness in rows:
+        table.add_row(
+            store,
+            f"{day:%a %Y-%m-%d}",
+            *(("" if value is None else f"{value:,.0f}") for value in (visitors, entries, exits)),
+            "" if peak is None else f"{peak:%H:%M}",
+            "" if capture is None else f"{capture:.1f}",
+            f"{completeness:.0%}",
+            style="" if completeness == 1 else "yellow",
+        )
+    Console().print(table)

@@ -1,0 +1,581 @@
+"""One sweep over the fleet: from cameras and a window of time to the frames of their readings.
+
+Here belongs the order of questions: cameras side by side under one bound, the questions to one address strictly one
+after another, each answer turned into rows, log lines and rejects. One HTTP exchange and its retries belong in
+`http`, bodies in the vendor's module, labels and zones in `localtime`, storing in `retail_sensors.io_managers`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import random
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+
+from retail_sensors.connectors import milesight
+from retail_sensors.connectors.base import (
+    Camera,
+    CameraLease,
+    Collection,
+    Endpoint,
+    LeaseTimeoutError,
+    LocalRow,
+    Outcome,
+    Parsed,
+    Rejected,
+    TimeWindow,
+)
+from retail_sensors.connectors.http import Answer, CameraHttp, DigestMemory, HttpSettings
+from retail_sensors.connectors.localtime import HOUR, PlacedRow, hours_by_day, place_rows
+from retail_sensors.connectors.networks import AllowedNetworks
+from retail_sensors.errors import ConfigurationError
+
+MAX_RAW_BYTES = 65_536
+"""A rejected payload keeps this much of itself."""
+
+MAX_REJECTED_PER_ANSWER = 100
+"""More than a day's rows four times over; the rest of a longer list is counted and not kept."""
+
+VALUE_COLUMNS: dict[Endpoint, tuple[str, ...]] = {
+    Endpoint.PEOPLE_COUNTING: milesight.PEOPLE_VALUES,
+    Endpoint.REGIONAL_COUNTING: milesight.REGIONAL_VALUES,
+    Endpoint.HEATMAP_TEMPORAL: milesight.HEATMAP_VALUES,
+    Endpoint.ALARM_STATUS: milesight.ALARM_VALUES,
+}
+
+_PARSERS: dict[Endpoint, Callable[..., Parsed]] = {
+    Endpoint.PEOPLE_COUNTING: milesight.parse_people,
+    Endpoint.REGIONAL_COUNTING: milesight.parse_regional,
+    Endpoint.HEATMAP_TEMPORAL: milesight.parse_heatmap,
+}
+
+_DEAD = frozenset({Outcome.REFUSED, Outcome.TIMEOUT})
+
+_TEXT, _INTEGER, _FLOAT, _BOOLEAN, _INSTANT, _OBJECT = "string", "Int64", "Float64", "boolean", "instant", "object"
+
+_LOG_COLUMNS = {
+    "sensor_id": _TEXT,
+    "endpoint": _TEXT,
+    "hour_start": _INSTANT,
+    "outcome": _TEXT,
+    "http_status": _INTEGER,
+    "row_count": _INTEGER,
+    "rejected_count": _INTEGER,
+    "latency_ms": _FLOAT,
+    "attempts": _INTEGER,
+    "error": _TEXT,
+    "clock_offset_seconds": _FLOAT,
+    "asked_at": _INSTANT,
+    "run_id": _TEXT,
+}
+
+_REJECTED_COLUMNS = {
+    "sensor_id": _TEXT,
+    "endpoint": _TEXT,
+    "local_day": _OBJECT,
+    "payload_hash": _TEXT,
+    "reason": _TEXT,
+    "raw": _OBJECT,
+    "received_at": _INSTANT,
+    "run_id": _TEXT,
+}
+
+
+def _row_columns(endpoint: Endpoint) -> dict[str, str]:
+    values = VALUE_COLUMNS[endpoint]
+    if endpoint is Endpoint.ALARM_STATUS:
+        return {"sensor_id": _TEXT, "timestamp": _INSTANT, **dict.fromkeys(values, _INTEGER), "extra": _TEXT}
+    kind = _FLOAT if endpoint is Endpoint.HEATMAP_TEMPORAL else _INTEGER
+    return {
+        "sensor_id": _TEXT,
+        "timestamp": _INSTANT,
+        "end_time": _INSTANT,
+        **dict.fromkeys(values, kind),
+        "local_label": _TEXT,
+        "label_flag": _TEXT,
+        "collected_at": _INSTANT,
+        "is_final": _BOOLEAN,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorSettings:
+    """How hard the fleet is asked.
+
+    `in_flight` bounds the requests over the fleet. `settle_seconds` is how long after its end an hour's row counts as
+    final. `pause_seconds` lies between two calls to one camera. `lease_seconds` is how long a camera is kept before
+    others get a turn between two questions. After `give_up_after` questions in a row that found no connection or no
+    answer in time, a camera's remaining questions are recorded with that outcome and not sent.
+    """
+
+    in_flight: int = 256
+    http: HttpSettings = field(default_factory=HttpSettings)
+    networks: AllowedNetworks = field(default_factory=AllowedNetworks)
+    settle_seconds: float = 120.0
+    pause_seconds: float = 0.0
+    lease_seconds: float = 10.0
+    give_up_after: int = 3
+
+
+class CameraAnswer(NamedTuple):
+    """What became of one question to one camera; `local_day` is None for a reading of now."""
+
+    endpoint: Endpoint
+    local_day: date | None
+    outcome: Outcome
+    error: str | None
+
+
+OnCamera = Callable[[Camera, Sequence[CameraAnswer]], None]
+"""Called once for every camera that was asked anything, when its last question of the sweep is answered."""
+
+
+class LocalLeases:
+    """Leases that hold within this process, across its threads and event loops; `wait_seconds` bounds the waiting."""
+
+    def __init__(self, wait_seconds: float = 120.0, poll_seconds: float = 0.02) -> None:
+        self._wait_seconds = wait_seconds
+        self._poll_seconds = poll_seconds
+        self._guard = threading.Lock()
+        self._taken: set[tuple[str, int]] = set()
+
+    def hold(self, camera: Camera) -> AbstractAsyncContextManager[None]:
+        """Keep a camera's address while the context lasts; raises LeaseTimeoutError when it stays taken."""
+        return self._hold((camera.host, camera.port))
+
+    @asynccontextmanager
+    async def _hold(self, address: tuple[str, int]) -> AsyncIterator[None]:
+        give_up_at = time.monotonic() + self._wait_seconds
+        # Asking again in short steps, because a lock of one event loop cannot wake a waiter in another.
+        while not self._take(address):
+            if time.monotonic() >= give_up_at:
+                raise LeaseTimeoutError(f"{address[0]}:{address[1]} stayed taken for {self._wait_seconds:g} s")
+            await asyncio.sleep(self._poll_seconds)
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._taken.discard(address)
+
+    def _take(self, address: tuple[str, int]) -> bool:
+        with self._guard:
+            if address in self._taken:
+                return False
+            self._taken.add(address)
+            return True
+
+
+@dataclass(slots=True)
+class _Task:
+    """One question: the hours that it is to answer, and what is needed to say so in words."""
+
+    camera: Camera
+    sensor: str
+    endpoint: Endpoint
+    local_day: date | None
+    hours: tuple[datetime, ...]
+
+    @property
+    def subject(self) -> str:
+        return self.endpoint.value if self.local_day is None else f"{self.endpoint.value} of {self.local_day}"
+
+
+class _Columns:
+    """Lists that grow into one frame: one list for each column, built once for the whole fleet."""
+
+    def __init__(self, columns: dict[str, str]) -> None:
+        self._kinds = columns
+        self._rows: list[tuple[Any, ...]] = []
+        self.append = self._rows.append
+
+    def frame(self) -> pd.DataFrame:
+        lists = zip(*self._rows, strict=True) if self._rows else [()] * len(self._kinds)
+        return pd.DataFrame(
+            {name: _array(list(values), kind) for (name, kind), values in zip(self._kinds.items(), lists, strict=True)}
+        )
+
+
+def _array(values: list[Any], kind: str) -> pd.Series[Any]:
+    return pd.Series(values, dtype="datetime64[us, UTC]" if kind == _INSTANT else kind)
+
+
+class _Harvest:
+    """What one sweep has collected so far for one endpoint."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.rows = _Columns(_row_columns(endpoint))
+        self.log = _Columns(_LOG_COLUMNS)
+        self.rejected = _Columns(_REJECTED_COLUMNS)
+        self.rejected_keys: set[tuple[str, str]] = set()
+
+    def collection(self, window: TimeWindow) -> Collection:
+        return Collection(self.endpoint, window, self.rows.frame(), self.log.frame(), self.rejected.frame())
+
+
+@dataclass(slots=True)
+class _Sweep:
+    """What all questions of one sweep share."""
+
+    http: CameraHttp
+    lease: CameraLease
+    run_id: str | None
+    window: TimeWindow
+    began_at: datetime
+    harvests: dict[Endpoint, _Harvest]
+    on_camera: OnCamera | None
+    _begun: dict[ZoneInfo, dict[date, tuple[datetime, ...]]] = field(default_factory=dict)
+
+    def begun_hours(self, zone: ZoneInfo) -> dict[date, tuple[datetime, ...]]:
+        """The local hours of the window that have begun, by local day; once for each zone of the fleet."""
+        begun = self._begun.get(zone)
+        if begun is None:
+            begun = self._begun[zone] = {
+                day: started
+                for day, hours in hours_by_day(self.window, zone).items()
+                if (started := tuple(hour for hour in hours if hour <= self.began_at))
+            }
+        return begun
+
+
+@dataclass(slots=True)
+class _Health:
+    """How one address answers: how many of its latest questions found nobody, and what became of the last of them."""
+
+    dead_in_a_row: int = 0
+    last: Outcome | None = None
+
+
+class Collector:
+    """Asks a fleet of cameras for windows of time; one object can serve many sweeps.
+
+    `clock` gives the zone-aware instant of now, `rng` the jitter of retries.
+    """
+
+    def __init__(
+        self,
+        settings: CollectorSettings | None = None,
+        *,
+        clock: Callable[[], datetime],
+        rng: random.Random | None = None,
+    ) -> None:
+        self.settings = settings or CollectorSettings()
+        self._clock = clock
+        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
+        self._digests: DigestMemory = {}
+
+    def collect_sync(
+        self,
+        cameras: Sequence[Camera],
+        endpoint: Endpoint,
+        window: TimeWindow,
+        *,
+        lease: CameraLease,
+        run_id: str | None,
+        on_camera: OnCamera | None = None,
+    ) -> Collection:
+        """`collect` for a caller without an event loop."""
+        return asyncio.run(
+            self.collect(cameras, endpoint, window, lease=lease, run_id=run_id, on_camera=on_camera),
+        )
+
+    async def collect(
+        self,
+        cameras: Sequence[Camera],
+        endpoint: Endpoint,
+        window: TimeWindow,
+        *,
+        lease: CameraLease,
+        run_id: str | None,
+        on_camera: OnCamera | None = None,
+    ) -> Collection:
+        """Everything that the cameras say about one window and endpoint; see `collect_many`."""
+        collections = await self.collect_many(
+            cameras, (endpoint,), window, lease=lease, run_id=run_id, on_camera=on_camera
+        )
+        return collections[endpoint]
+
+    async def collect_many(
+        self,
+        cameras: Sequence[Camera],
+        endpoints: Iterable[Endpoint],
+        window: TimeWindow,
+        *,
+        lease: CameraLease,
+        run_id: str | None,
+        on_camera: OnCamera | None = None,
+    ) -> dict[Endpoint, Collection]:
+        """Everything that the cameras say about one window, by endpoint.
+
+        A camera is asked only for the endpoints that it has, and only for local days of the window that have begun.
+        The alarm status is asked only if the window holds this moment: it has no past. What a camera does wrong is in
+        the log; raised are only faults of ours, such as a vendor that no connector speaks (ConfigurationError).
+        """
+        wanted = list(dict.fromkeys(endpoints))
+        for camera in cameras:
+            if camera.vendor != "milesight":
+                raise ConfigurationError(
+                    f"camera {camera.name}: no connector speaks {camera.vendor!r}; the vendor must be milesight"
+                )
+        harvests = {endpoint: _Harvest(endpoint) for endpoint in wanted}
+        async with CameraHttp(
+            self.settings.http,
+            self.settings.networks,
+            rng=self._rng,
+            clock=self._clock,
+            digests=self._digests,
+        ) as http:
+            sweep = _Sweep(http, lease, run_id, window, self._clock(), harvests, on_camera)
+            lanes: dict[tuple[str, int], dict[UUID, list[_Task]]] = {}
+            for camera in cameras:
+                lane = lanes.setdefault((camera.host, camera.port), {})
+                lane.setdefault(camera.sensor_id, self._tasks(camera, wanted, sweep))
+            in_flight = asyncio.Semaphore(self.settings.in_flight)
+
+            async def run(lane: list[list[_Task]]) -> None:
+                async with in_flight:
+                    await self._run_lane(lane, sweep)
+
+            async with asyncio.TaskGroup() as group:
+                for by_sensor in lanes.values():
+                    if tasks := [tasks for tasks in by_sensor.values() if tasks]:
+                        group.create_task(run(tasks))
+        return {endpoint: harvest.collection(window) for endpoint, harvest in harvests.items()}
+
+    def _tasks(self, camera: Camera, endpoints: list[Endpoint], sweep: _Sweep) -> list[_Task]:
+        tasks: list[_Task] = []
+        sensor = str(camera.sensor_id)
+        for endpoint in endpoints:
+            if endpoint not in camera.endpoints:
+                continue
+            if endpoint is not Endpoint.ALARM_STATUS:
+                begun = sweep.begun_hours(camera.zone)
+                tasks.extend(_Task(camera, sensor, endpoint, day, hours) for day, hours in begun.items())
+            elif sweep.window.start <= sweep.began_at < sweep.window.end:
+                tasks.append(_Task(camera, sensor, endpoint, None, ()))
+        return tasks
+
+    async def _run_lane(self, lane: list[list[_Task]], sweep: _Sweep) -> None:
+        """All questions to one address, one after another; cameras that share the address take turns."""
+        health = _Health()
+        for tasks in lane:
+            said: list[CameraAnswer] = []
+            waiting = tasks[::-1]
+            while waiting:
+                try:
+                    async with sweep.lease.hold(waiting[-1].camera):
+                        give_back_at = time.monotonic() + self.settings.lease_seconds
+                        while True:
+                            is_last = len(waiting) == 1 and tasks is lane[-1]
+                            said.append(await self._ask(waiting.pop(), sweep, health, is_last))
+                            if not is_last and self.settings.pause_seconds > 0:
+                                await asyncio.sleep(self.settings.pause_seconds)
+                            if not waiting or time.monotonic() >= give_back_at:
+                                break
+                except LeaseTimeoutError as busy:
+                    # Waiting again for each question would keep the sweep for as long as the other run lasts.
+                    reason = f"another run keeps the camera ({busy}); it will be asked again"
+                    said.extend(self._not_asked(task, sweep, Outcome.BUSY, reason) for task in reversed(waiting))
+                    waiting.clear()
+            if sweep.on_camera is not None:
+                sweep.on_camera(tasks[0].camera, said)
+
+    def _not_asked(self, task: _Task, sweep: _Sweep, outcome: Outcome, reason: str) -> CameraAnswer:
+        answer = Answer(outcome, self._clock(), error=f"{_naming(task)}: {reason}")
+        return self._record(task, sweep, answer, [], [])
+
+    async def _ask(self, task: _Task, sweep: _Sweep, health: _Health, is_last: bool) -> CameraAnswer:
+        camera = task.camera
+        if camera.credentials_error is not None:
+            return self._not_asked(task, sweep, Outcome.MISSING_SECRET, camera.credentials_error)
+        if health.last is not None and health.dead_in_a_row >= self.settings.give_up_after:
+            reason = f"not asked, since the {health.dead_in_a_row} questions before it ended as {health.last.value}"
+            return self._not_asked(task, sweep, health.last, reason)
+        reading = Reading(task.endpoint)
+        answer = await sweep.http.get(
+            camera,
+            milesight.request_target(task.endpoint, task.local_day),
+            subject=task.subject,
+            # A dead camera must not cost all tries for each of its days.
+            tries=1 if health.dead_in_a_row else None,
+            judge=reading.judge,
+            is_last=is_last,
+        )
+        if answer.outcome in _DEAD:
+            health.dead_in_a_row += 1
+            health.last = answer.outcome
+        else:
+            health.dead_in_a_row = 0
+        reading.settle(answer)
+        if task.endpoint is Endpoint.ALARM_STATUS:
+            return self._record_alarm(task, sweep, answer, reading)
+        return self._record_history(task, sweep, answer, reading)
+
+    def _record_history(self, task: _Task, sweep: _Sweep, answer: Answer, reading: Reading) -> CameraAnswer:
+        assert task.local_day is not None  # noqa: S101 - only the alarm status has no day
+        placed: list[PlacedRow] = []
+        rejected = reading.rejected
+        if reading.rows:
+            placed, misplaced = place_rows(reading.rows, task.local_day, task.camera.zone)
+            rejected = rejected + misplaced
+        if answer.outcome.is_answer and not rejected and _is_beyond_retention(task, placed, answer.asked_at):
+            answer.outcome = Outcome.BEYOND_RETENTION
+            placed = []
+        camera_now = _camera_now(answer, placed)
+        final_before = camera_now - timedelta(seconds=self.settings.settle_seconds)
+        append = sweep.harvests[task.endpoint].rows.append
+        kept: list[datetime] = []
+        for start, row, flag in placed:
+            if not sweep.window.start <= start < sweep.window.end or start > camera_now:
+                continue
+            end = start + HOUR
+            append((task.sensor, start, end, *row.values, row.label, flag, answer.asked_at, end <= final_before))
+            kept.append(start)
+        return self._record(task, sweep, answer, kept, rejected)
+
+    def _record_alarm(self, task: _Task, sweep: _Sweep, answer: Answer, reading: Reading) -> CameraAnswer:
+        kept: list[datetime] = []
+        if reading.alarm is not None:
+            values = reading.alarm.values
+            extra = json.dumps(reading.alarm.extra, sort_keys=True) if reading.alarm.extra else None
+            sweep.harvests[task.endpoint].rows.append(
+                (
+                    task.sensor,
+                    answer.asked_at.replace(microsecond=0),
+                    *(values[name] for name in milesight.ALARM_VALUES),
+                    extra,
+                )
+            )
+            kept.append(_utc_hour(answer.asked_at))
+        return self._record(task, sweep, answer, kept, reading.rejected)
+
+    def _record(
+        self, task: _Task, sweep: _Sweep, answer: Answer, kept: list[datetime], rejected: list[Rejected]
+    ) -> CameraAnswer:
+        """Log one question: each of its hours by itself, since an answer may hold some hours and not others."""
+        harvest = sweep.harvests[task.endpoint]
+        error = answer.error
+        if error is None and rejected:
+            rows = "1 row was" if len(rejected) == 1 else f"{len(rejected)} rows were"
+            error = f"{_naming(task)}: {rows} refused, the first because {rejected[0].reason}"
+        without_row = Outcome.NO_ROWS if answer.outcome in (Outcome.OK, Outcome.OK_WITH_REJECTS) else answer.outcome
+        with_row = Outcome.OK_WITH_REJECTS if rejected or not answer.outcome.is_answer else Outcome.OK
+        # A camera whose clock runs ahead may have begun an hour that has not begun here.
+        hours = set(task.hours).union(kept) if task.local_day is not None else {_utc_hour(answer.asked_at)}
+        for hour in sorted(hours):
+            has_row = hour in kept
+            harvest.log.append(
+                (
+                    task.sensor,
+                    task.endpoint.value,
+                    hour,
+                    with_row.value if has_row else without_row.value,
+                    answer.http_status,
+                    int(has_row),
+                    len(rejected),
+                    answer.latency_ms,
+                    answer.attempts,
+                    error,
+                    answer.clock_offset_seconds,
+                    answer.asked_at,
+                    sweep.run_id,
+                )
+            )
+        for refused in rejected[:MAX_REJECTED_PER_ANSWER]:
+            digest = hashlib.sha256(refused.raw + b"\0" + refused.reason.encode()).hexdigest()
+            if (task.sensor, digest) in harvest.rejected_keys:
+                continue
+            harvest.rejected_keys.add((task.sensor, digest))
+            harvest.rejected.append(
+                (
+                    task.sensor,
+                    task.endpoint.value,
+                    task.local_day,
+                    digest,
+                    refused.reason,
+                    refused.raw[:MAX_RAW_BYTES],
+                    answer.asked_at,
+                    sweep.run_id,
+                )
+            )
+        outcome = answer.outcome
+        if outcome.is_answer and outcome is not Outcome.BEYOND_RETENTION:
+            outcome = with_row if kept else Outcome.NO_ROWS
+        return CameraAnswer(task.endpoint, task.local_day, outcome, error)
+
+
+class Reading:
+    """What the body of a question's last try says; handed to the HTTP client as the judge of each try."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self.rows: list[LocalRow] = []
+        self.alarm: milesight.ParsedAlarm | None = None
+        self.rejected: list[Rejected] = []
+
+    def judge(self, body: bytes, is_framed: bool) -> tuple[Outcome, str | None]:
+        if self._endpoint is Endpoint.ALARM_STATUS:
+            alarm = milesight.parse_alarm(body, is_framed=is_framed)
+            self.alarm = alarm if alarm.outcome is Outcome.OK else None
+            outcome, self.rejected = alarm.outcome, alarm.rejected
+        else:
+            parsed = _PARSERS[self._endpoint](body, is_framed=is_framed)
+            self.rows = parsed.rows
+            outcome, self.rejected = parsed.outcome, parsed.rejected
+        if outcome.is_answer:
+            return outcome, None
+        return outcome, self.rejected[-1].reason if self.rejected else "the report stops before the day's last hour"
+
+    def settle(self, answer: Answer) -> None:
+        """Keep what belongs to the last try: a try that broke off was not judged, the one before it may have been."""
+        if answer.outcome.is_answer or (answer.outcome is Outcome.NOT_DATA and answer.http_status == 200):
+            return
+        self.rows, self.alarm, self.rejected = [], None, []
+        if answer.outcome is Outcome.TOO_LARGE:
+            self.rejected = [Rejected("the answer is longer than any report", answer.body)]
+        elif answer.http_status == 200 and answer.body.strip():
+            # The rows that did arrive are whole, all but the last. Pieces of a header say nothing worth keeping.
+            outcome, _ = self.judge(answer.body, is_framed=False)
+            if outcome is Outcome.NOT_DATA:
+                self.rejected = []
+
+
+def _naming(task: _Task) -> str:
+    camera = task.camera
+    return f"camera {camera.name} ({camera.host}:{camera.port}), {task.subject}"
+
+
+def _utc_hour(instant: datetime) -> datetime:
+    return instant.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def _camera_now(answer: Answer, placed: list[PlacedRow]) -> datetime:
+    """The instant that the camera's own clock showed when it was asked."""
+    ours = answer.asked_at
+    if answer.clock_offset_seconds is None:
+        return ours
+    said = ours + timedelta(seconds=answer.clock_offset_seconds)
+    # People counted after "now" prove that the header is not of the clock that labels the rows: some web servers send
+    # their local time and call it GMT.
+    if any(said < placed_row.start <= ours and any(placed_row.row.values) for placed_row in placed):
+        return ours
+    return said
+
+
+def _is_beyond_retention(task: _Task, placed: list[PlacedRow], asked_at: datetime) -> bool:
+    days = task.camera.retention_days.get(task.endpoint)
+    if days is None or task.local_day is None:
+        return False
+    oldest = asked_at.astimezone(task.camera.zone).date() - timedelta(days=days)
+    return task.local_day < oldest and not any(any(row.row.values) for row in placed)

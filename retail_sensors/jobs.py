@@ -1,0 +1,77 @@
+"""Jobs: what is materialized together. When they run belongs in `schedules`.
+
+All jobs run in one process: four small assets cost 3.5 CPU seconds so, and 20 with a process for each step.
+"""
+
+from datetime import timedelta
+
+import dagster as dg
+
+from retail_sensors.assets.daily import DAILY_ASSETS
+from retail_sensors.assets.hourly import HOURLY_ASSETS
+from retail_sensors.assets.raw import RAW_ASSETS
+from retail_sensors.partitions import DAILY, HOURLY
+from retail_sensors.resources.clock import ClockResource
+from retail_sensors.resources.database import DatabaseResource
+from retail_sensors.settings import load_settings
+from retail_sensors.storage.dagster_storage import prune
+from retail_sensors.storage.merge import PARTITIONED
+
+collect_hours = dg.define_asset_job(
+    "collect_hours",
+    selection=dg.AssetSelection.assets(*RAW_ASSETS, *HOURLY_ASSETS),
+    partitions_def=HOURLY,
+    description="Asks the cameras for the run's hours and computes the hourly figures of cameras and stores. Config of the four "
+    "raw assets chooses cameras and allows overwriting.",
+    executor_def=dg.in_process_executor,
+)
+
+hourly_figures = dg.define_asset_job(
+    "hourly_figures",
+    selection=dg.AssetSelection.assets(*HOURLY_ASSETS),
+    partitions_def=HOURLY,
+    description="Computes the hourly figures anew from what is stored, without asking a camera.",
+    executor_def=dg.in_process_executor,
+)
+
+daily_figures = dg.define_asset_job(
+    "daily_figures",
+    selection=dg.AssetSelection.assets(*DAILY_ASSETS),
+    partitions_def=DAILY,
+    description="Computes the days of the stores whose local day has ended.",
+    executor_def=dg.in_process_executor,
+)
+
+
+@dg.op
+def make_partitions_ahead(context: dg.OpExecutionContext, database: DatabaseResource, clock: ClockResource) -> None:
+    """Makes the raw tables' native monthly partitions for the next two months."""
+    now = clock.now()
+    with database.database.transaction() as connection, connection.cursor() as cursor:
+        for table in sorted(PARTITIONED):
+            cursor.execute("SELECT retail.ensure_month_partitions(%s, %s, %s)", (table, now, now + timedelta(days=62)))
+            (made,) = cursor.fetchone() or (0,)
+            context.log.info(f"{table}: {made} monthly partitions made")
+
+
+@dg.op
+def prune_event_log(context: dg.OpExecutionContext, database: DatabaseResource, clock: ClockResource) -> None:
+    """Deletes old events and runs of Dagster's own storage, which itself keeps them for ever.
+
+    The newest materialization of each partition stays: to Dagster it is the partition's status. Deleting whole runs
+    by Dagster's own means would turn old partitions back to "missing".
+    """
+    before = clock.now() - timedelta(days=load_settings().event_log_days)
+    deleted = prune(database.database, before)
+    context.log.info(f"Deleted from before {before:%Y-%m-%d}: {deleted}")
+
+
+@dg.job(
+    description="Makes partitions ahead of need and prunes Dagster's event log.", executor_def=dg.in_process_executor
+)
+def maintenance() -> None:
+    make_partitions_ahead()
+    prune_event_log()
+
+
+JOBS = (collect_hours, hourly_figures, daily_figures, maintenance)

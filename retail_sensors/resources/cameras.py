@@ -1,0 +1,61 @@
+"""The cameras as a Dagster resource: the registry says which, the collector asks them.
+
+How a question is asked belongs in `connectors`, what is registered in `storage.fleet`.
+"""
+
+import dagster as dg
+
+from retail_sensors.connectors.base import Collection, Endpoint, TimeWindow
+from retail_sensors.connectors.collector import Collector, CollectorSettings
+from retail_sensors.connectors.http import HttpSettings
+from retail_sensors.connectors.networks import AllowedNetworks
+from retail_sensors.resources.clock import ClockResource
+from retail_sensors.resources.database import DatabaseResource
+from retail_sensors.settings import Settings, load_settings
+from retail_sensors.storage.fleet import FleetRegistry
+from retail_sensors.storage.leases import PostgresLeases
+
+
+class CamerasResource(dg.ConfigurableResource):
+    """The registered cameras, asked through one collector."""
+
+    database: dg.ResourceDependency[DatabaseResource]
+    clock: dg.ResourceDependency[ClockResource]
+
+    def collect(self, endpoint: Endpoint, window: TimeWindow, names: list[str], run_id: str) -> Collection:
+        """Asks the named cameras (none named: all active ones) for the window.
+
+        Raises ConfigurationError for an unknown name, DatabaseUnavailableError; a camera's failure is data in the log.
+        """
+        settings = load_settings()
+        database = self.database.database
+        cameras = FleetRegistry(database).cameras(names or None)
+        with PostgresLeases(database, timeout_seconds=settings.lease_timeout_seconds) as leases:
+            return build_collector(settings, self.clock).collect_sync(
+                [camera for camera in cameras if endpoint in camera.endpoints],
+                endpoint,
+                window,
+                lease=leases,
+                run_id=run_id,
+            )
+
+
+def build_collector(settings: Settings, clock: ClockResource) -> Collector:
+    """A collector with this installation's bounds."""
+    return Collector(collector_settings(settings), clock=clock.now)
+
+
+def collector_settings(settings: Settings) -> CollectorSettings:
+    """The collector's bounds as this installation's settings give them."""
+    return CollectorSettings(
+        in_flight=settings.in_flight,
+        http=HttpSettings(
+            connect_seconds=settings.connect_timeout_seconds,
+            total_seconds=settings.request_timeout_seconds,
+            tries=settings.tries,
+            max_bytes=settings.max_body_bytes,
+        ),
+        networks=AllowedNetworks(settings.allowed_networks),
+        settle_seconds=settings.settle_seconds,
+        pause_seconds=settings.pause_seconds,
+    )

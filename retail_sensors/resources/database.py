@@ -1,0 +1,57 @@
+"""The database as a Dagster resource; what a connection is belongs in `storage.database`."""
+
+from datetime import datetime
+from functools import cached_property
+
+import dagster as dg
+import pandas as pd
+from psycopg2 import sql
+
+from retail_sensors.analytics.roster import Roster
+from retail_sensors.settings import load_settings
+from retail_sensors.storage.collections import CollectedWindow, store_collection
+from retail_sensors.storage.database import Database
+from retail_sensors.storage.fleet import FleetRegistry
+from retail_sensors.storage.frames import read_frame
+from retail_sensors.storage.merge import window_condition
+from retail_sensors.tables import COLLECTION_LOG, Table
+
+
+class DatabaseResource(dg.ConfigurableResource):
+    """The installation's database, as the settings name it; nothing is opened before it is used."""
+
+    @cached_property
+    def database(self) -> Database:
+        """The database with its pool of connections; the embedded server is started where it is ours."""
+        database = Database(load_settings())
+        database.ensure_server()
+        return database
+
+    def roster(self) -> Roster:
+        """Stores, cameras, lines and regions as they are registered now."""
+        return FleetRegistry(self.database).roster()
+
+    def read(self, table: Table, start: datetime, end: datetime, columns: list[str] | None = None) -> pd.DataFrame:
+        """The table's rows in the half-open window: what an asset needs besides its partitions' inputs."""
+        with self.database.transaction() as connection:
+            return read_frame(connection, table, window_condition(table, (start, end)), columns=columns)
+
+    def asked(self, start: datetime, end: datetime) -> pd.DataFrame:
+        """sensor_id, hour_start, outcome: the hours of the window for which people counts were asked."""
+        with self.database.transaction() as connection:
+            return read_frame(
+                connection,
+                COLLECTION_LOG,
+                sql.SQL("{} AND endpoint = 'people_counting'").format(window_condition(COLLECTION_LOG, (start, end))),
+                columns=["sensor_id", "hour_start", "outcome"],
+            )
+
+    def record(self, table: Table, collected: CollectedWindow, run_id: str) -> None:
+        """Stores a collection outside of the IO manager: that of a step that is about to fail."""
+        with self.database.transaction() as connection:
+            store_collection(connection, table, collected, asset=table.name, run_id=run_id)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Closes the pooled connections: a long-lived code server would keep one pool for each run."""
+        if "database" in self.__dict__:
+            self.database.dispose()

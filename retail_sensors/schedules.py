@@ -1,0 +1,123 @@
+"""Schedules: the clock of the pipeline. What a run does belongs in `jobs`.
+
+All cron lines are UTC. A schedule asks for a range of partitions in one run; its run key is the tick, so a tick that is
+evaluated twice after a crash starts one run.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as clock_time
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pandas as pd
+
+from retail_sensors.jobs import collect_hours, daily_figures, hourly_figures, maintenance
+from retail_sensors.partitions import day_key, hour_key, last_hours, range_tags
+from retail_sensors.resources.database import DatabaseResource
+
+FINISHED_HOURS = 8
+"""Partitions that the hourly run covers: what a camera could not give for a while is asked again for eight hours."""
+RUNNING_HOURS = 2
+"""The running hour and the one before: a camera's local hour may start at half past."""
+
+# Dagster starts runs of higher priority first; back-fills have 0.
+_LIVE = {"dagster/priority": "10"}
+_HOUR = timedelta(hours=1)
+
+
+def _tick(context: dg.ScheduleEvaluationContext) -> datetime:
+    return context.scheduled_execution_time.astimezone(UTC)
+
+
+def _run(context: dg.ScheduleEvaluationContext, first: str, last: str, what: str) -> dg.RunRequest:
+    return dg.RunRequest(run_key=f"{what} {_tick(context).isoformat()}", tags={**range_tags(first, last), **_LIVE})
+
+
+@dg.schedule(
+    job=collect_hours,
+    cron_schedule="5 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description=f"At :05 asks all cameras for the last {FINISHED_HOURS} finished hours and computes their figures.",
+)
+def finished_hours(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run of the newest finished hours."""
+    return _run(context, *last_hours(_tick(context), FINISHED_HOURS, with_running=False), "finished hours")
+
+
+@dg.schedule(
+    job=collect_hours,
+    cron_schedule="*/5 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description=f"Every 5 minutes asks all cameras for the running hour (the last {RUNNING_HOURS} partitions) and their alarm status.",
+)
+def running_hour(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run of the running hour and the one before."""
+    return _run(context, *last_hours(_tick(context), RUNNING_HOURS, with_running=True), "running hour")
+
+
+@dg.schedule(
+    job=daily_figures,
+    cron_schedule="15,45 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Computes the day of each store whose local day has just ended, and again when its occupancy day has.",
+)
+def ended_days(context: dg.ScheduleEvaluationContext, database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
+    """One run of the dates that have ended, or that have been completed, since half an hour before."""
+    dates = sorted({day for day, _ in _just_ended(_tick(context), database.roster().stores)})
+    if not dates:
+        return dg.SkipReason("No store's local day or occupancy day ended in the last half hour.")
+    return _run(context, day_key(dates[0]), day_key(dates[-1]), "ended days")
+
+
+@dg.schedule(
+    job=hourly_figures,
+    cron_schedule="10,40 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Computes the hours of an occupancy day anew when it has ended: only then is the doors' drift known.",
+)
+def ended_occupancy_days(
+    context: dg.ScheduleEvaluationContext, database: DatabaseResource
+) -> dg.RunRequest | dg.SkipReason:
+    """One run of the hours from reset to reset."""
+    tick = _tick(context)
+    starts = [start for _, start in _just_ended(tick, database.roster().stores) if start is not None]
+    if not starts:
+        return dg.SkipReason("No store's occupancy day ended in the last half hour.")
+    return _run(context, hour_key(min(starts)), hour_key(tick - _HOUR), "ended occupancy days")
+
+
+def _just_ended(tick: datetime, stores: pd.DataFrame) -> set[tuple[date, datetime | None]]:
+    """Dates of local days that ended in the half hour that the tick looks back on, with None; and dates of occupancy
+    days that did, with the instant at which they started."""
+    slot = tick.replace(minute=30 * (tick.minute // 30), second=0, microsecond=0)
+    ended: set[tuple[date, datetime | None]] = set()
+    for zone_name, reset in set(zip(stores["timezone"], stores["occupancy_reset_time"], strict=True)):
+        zone = ZoneInfo(zone_name)
+        local = slot.astimezone(zone)
+        today = local.date()
+        if slot - timedelta(minutes=30) < _instant(today, clock_time(), zone) <= slot:
+            ended.add((today - timedelta(days=1), None))
+        if slot - timedelta(minutes=30) < _instant(today, reset, zone) <= slot:
+            yesterday = today - timedelta(days=1)
+            ended.add((yesterday, _instant(yesterday, reset, zone)))
+    return ended
+
+
+def _instant(day: date, at: clock_time, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, at, zone).astimezone(UTC)
+
+
+nightly_maintenance = dg.ScheduleDefinition(
+    name="nightly_maintenance",
+    job=maintenance,
+    cron_schedule="0 2 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="At 02:00 makes partitions ahead of need and prunes Dagster's event log.",
+)
+
+SCHEDULES = (finished_hours, running_hour, ended_days, ended_occupancy_days, nightly_maintenance)

@@ -1,0 +1,70 @@
+"""Storing what a sweep over the fleet brought home: rows, log and rejected payloads in one transaction.
+
+So a row never stands without the record of how it came, and a failure to store leaves neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+from psycopg2.extensions import connection as PgConnection
+from psycopg2.extras import execute_values
+
+from retail_sensors.connectors.base import Collection, Outcome
+from retail_sensors.storage.merge import MergeResult, merge_frame
+from retail_sensors.tables import COLLECTION_LOG, REJECTED_PAYLOADS, Table
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedWindow:
+    """A collection on its way into its raw table; `overwrite` lets lower counts replace the stored ones."""
+
+    collection: Collection
+    overwrite: bool = False
+
+
+def store_collection(
+    connection: PgConnection, table: Table, collected: CollectedWindow, *, asset: str, run_id: str | None
+) -> MergeResult:
+    """Stores the collection within the caller's transaction and says what changed in the raw table."""
+    collection = collected.collection
+    # Every writer takes the tables' locks in this order: raw table, log, rejected payloads, then the cameras' rows.
+    result = merge_frame(
+        connection,
+        table,
+        collection.rows,
+        asset=asset,
+        mode="merge",
+        window=(collection.window.start, collection.window.end),
+        overwrite=collected.overwrite,
+        run_id=run_id,
+    )
+    merge_frame(connection, COLLECTION_LOG, collection.log, asset=asset, mode="merge")
+    rejected = collection.rejected.drop_duplicates(subset=list(REJECTED_PAYLOADS.key))
+    merge_frame(connection, REJECTED_PAYLOADS, rejected, asset=asset, mode="merge")
+    _remember_seen(connection, collection.log)
+    return result
+
+
+def _remember_seen(connection: PgConnection, log: pd.DataFrame) -> None:
+    answered = log[log["outcome"].isin([outcome.value for outcome in Outcome if outcome.is_answer])]
+    if answered.empty:
+        return
+    latest = answered.sort_values("asked_at").drop_duplicates("sensor_id", keep="last")
+    seen = [
+        (sensor, asked_at.to_pydatetime(), None if pd.isna(offset) else float(offset))
+        for sensor, asked_at, offset in zip(
+            latest["sensor_id"], latest["asked_at"], latest["clock_offset_seconds"], strict=True
+        )
+    ]
+    with connection.cursor() as cursor:
+        execute_values(
+            cursor,
+            "UPDATE retail.sensor_metadata AS s"
+            " SET last_seen_at = v.seen, clock_offset_seconds = coalesce(v.clock_offset, s.clock_offset_seconds)"
+            " FROM (VALUES %s) AS v (id, seen, clock_offset)"
+            " WHERE s.id = v.id AND (s.last_seen_at IS NULL OR s.last_seen_at < v.seen)",
+            seen,
+            template="(%s::uuid, %s::timestamptz, %s::double precision)",
+        )

@@ -1,0 +1,34 @@
+"""Dagster's own storage in Postgres: keeping it small. Its tables are Dagster's; only old rows are deleted here."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import sqlalchemy
+from sqlalchemy.exc import OperationalError
+
+from retail_sensors.storage.database import Database
+from retail_sensors.storage.sqlfiles import queries
+
+_SWEEP = ("delete_old_events", "delete_orphaned_tags", "delete_old_runs")
+
+
+def prune(database: Database, before: datetime) -> dict[str, int]:
+    """Deletes what is older than `before` and no page of the UI needs; returns the rows deleted by statement.
+
+    Raises DatabaseUnavailableError.
+    """
+    # Dagster writes its timestamps in UTC without a zone.
+    parameters = {"before": before.astimezone(UTC).replace(tzinfo=None)}
+    engine = sqlalchemy.create_engine(database.dagster_url)
+    try:
+        deleted = {}
+        for name in _SWEEP:
+            # A transaction for each, so that a long sweep holds no locks that a running Dagster waits for.
+            with engine.begin() as connection:
+                deleted[name] = connection.exec_driver_sql(queries("dagster_storage")[name], parameters).rowcount
+        return deleted
+    except OperationalError as error:
+        raise database.unavailable(error) from error
+    finally:
+        engine.dispose()
