@@ -93,7 +93,13 @@ def _raw(cameras: int, days: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame
     }
     regions = {f"region{number}_count": pd.array(random.poisson(level * 200), dtype="Int64") for number in (1, 2, 3, 4)}
     heat = {"heat_value": pd.array(np.rint(level * 9000), dtype="Float64")}
-    asked = pd.DataFrame({"sensor_id": origin["sensor_id"], "hour_start": stamp, "outcome": pd.array(["ok"] * len(stamp), dtype="string")})
+    asked = pd.DataFrame(
+        {
+            "sensor_id": origin["sensor_id"],
+            "hour_start": stamp,
+            "outcome": pd.array(["ok"] * len(stamp), dtype="string"),
+        }
+    )
     return (
         pd.DataFrame({**origin, **cells}),
         pd.DataFrame({**origin, **regions}),
@@ -111,10 +117,10 @@ def main() -> None:
     options = parser.parse_args()
     spent: dict[str, float] = {}
 
-    def timed(name: str, work: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    def timed(work: Callable[..., pd.DataFrame], *inputs: object) -> pd.DataFrame:
         begun = clock.perf_counter()
-        frame = work()
-        spent[name] = spent.get(name, 0.0) + clock.perf_counter() - begun
+        frame = work(*inputs)
+        spent[work.__name__] = spent.get(work.__name__, 0.0) + clock.perf_counter() - begun
         return frame
 
     first = datetime.combine(_FIRST, time(), UTC)
@@ -125,15 +131,11 @@ def main() -> None:
     for base in range(0, options.cameras, options.slice):
         cameras = min(options.slice, options.cameras - base)
         roster = _roster(cameras)
-        people, regions, heat, asked = _raw(cameras, options.days, base)
-        hours = timed(
-            "sensor_hours", lambda: sensor_hours(people, regions, heat, asked, roster, first, last, now)  # noqa: B023
-        )
-        del people, regions, heat, asked
+        hours = timed(sensor_hours, *_raw(cameras, options.days, base), roster, first, last, now)
         rows += len(hours)
-        timed("store_hours", lambda: store_hours(hours, roster, first, last, now))  # noqa: B023
-        timed("sensor_days", lambda: sensor_days(hours, roster, dates, pd.DataFrame(), now))  # noqa: B023
-        timed("store_days", lambda: store_days(hours, roster, dates, pd.DataFrame(), now))  # noqa: B023
+        timed(store_hours, hours, roster, first, last, now)
+        timed(sensor_days, hours, roster, dates, pd.DataFrame(), now)
+        timed(store_days, hours, roster, dates, pd.DataFrame(), now)
         del hours
     for name, seconds in spent.items():
         print(f"{name:<14}{seconds:8.1f} s")

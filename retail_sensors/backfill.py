@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from retail_sensors.connectors.base import HISTORY_ENDPOINTS, TimeWindow
 from retail_sensors.errors import ConfigurationError
 from retail_sensors.installation import Installation
-from retail_sensors.partitions import check_window, day_ranges, hour_ranges, range_tags
+from retail_sensors.partitions import FIRST_DAY, check_window, day_ranges, hour_ranges, range_tags
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.fleet import FleetRegistry
 from retail_sensors.storage.sqlfiles import queries
@@ -127,7 +127,7 @@ def collect_range(
         defs = build_defs()
     report = Report(window)
     hours = list(hour_ranges(window, HOURS_PER_RUN))
-    days = list(day_ranges(*_local_dates(database, window), DAYS_PER_RUN))
+    days = list(day_ranges(*_local_dates(database, window, now), DAYS_PER_RUN))
     total = len(hours) + len(days)
     steps = [("collect_hours", span) for span in hours] + [("daily_figures", span) for span in days]
     for done, (job_name, (first, last)) in enumerate(steps):
@@ -170,14 +170,14 @@ def _is_upstream(event: dg.DagsterEvent) -> bool:
     return error is not None and error.cls_name == "DagsterDependencyError"
 
 
-def _local_dates(database: Database, window: TimeWindow) -> tuple[date, date]:
-    """First and last local date of any store that the window touches and that a daily key exists for."""
+def _local_dates(database: Database, window: TimeWindow, now: datetime) -> tuple[date, date]:
+    """First and last local date that the window touches and that has ended in some store; reversed when none has."""
     zones = {ZoneInfo(name) for (name,) in database.fetch("SELECT DISTINCT timezone FROM retail.stores")}
     last_instant = window.end - timedelta(microseconds=1)
     first = min(window.start.astimezone(zone).date() for zone in zones)
     last = max(last_instant.astimezone(zone).date() for zone in zones)
-    # Today's UTC date is the newest key, whatever day it is in Auckland.
-    return max(first, date(2023, 1, 1)), min(last, datetime.now(UTC).date())
+    ended = max(now.astimezone(zone).date() for zone in zones) - timedelta(days=1)
+    return max(first, FIRST_DAY), min(last, ended)
 
 
 def _outcomes(database: Database, window: TimeWindow, names: list[str], report: Report) -> list[CameraOutcome]:

@@ -13,7 +13,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +26,6 @@ from retail_sensors.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from retail_sensors.connectors.base import Camera, CameraLease
-    from retail_sensors.connectors.collector import CollectorSettings
     from retail_sensors.connectors.probe import ProbeResult
     from retail_sensors.fleet_file import FleetFile
     from retail_sensors.storage.database import Database
@@ -158,41 +157,20 @@ async def _probe_all(
 ) -> dict[str, dict[str, ProbeResult]]:
     """What each camera can do, by name and capability."""
     from retail_sensors.connectors.probe import probe
+    from retail_sensors.resources.cameras import collector_settings
+    from retail_sensors.resources.clock import ClockResource
 
-    limits = _collector_settings(settings)
+    limits = collector_settings(settings)
+    clock = ClockResource().now
     room = asyncio.Semaphore(settings.in_flight)
 
     async def ask(camera: Camera) -> dict[str, ProbeResult]:
         async with room:
             jitter = random.Random()  # noqa: S311 -- jitter, not a secret
-            return await probe(camera, limits, lease=leases, clock=_now, rng=jitter)
+            return await probe(camera, limits, lease=leases, clock=clock, rng=jitter)
 
     results = await asyncio.gather(*(ask(camera) for camera in cameras))
     return {camera.name: result for camera, result in zip(cameras, results, strict=True)}
-
-
-def _collector_settings(settings: Settings) -> CollectorSettings:
-    from retail_sensors.connectors.collector import CollectorSettings
-    from retail_sensors.connectors.http import HttpSettings
-    from retail_sensors.connectors.networks import AllowedNetworks
-
-    return CollectorSettings(
-        in_flight=settings.in_flight,
-        http=HttpSettings(
-            connect_seconds=settings.connect_timeout_seconds,
-            total_seconds=settings.request_timeout_seconds,
-            tries=settings.tries,
-            max_bytes=settings.max_body_bytes,
-        ),
-        networks=AllowedNetworks(settings.allowed_networks),
-        settle_seconds=settings.settle_seconds,
-        pause_seconds=settings.pause_seconds,
-    )
-
-
-def _now() -> datetime:
-    """The present instant: a command is where the clock comes in."""
-    return datetime.now(UTC)
 
 
 # Words ------------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -110,8 +110,7 @@ class Rejected:
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class LocalRow:
+class LocalRow(NamedTuple):
     """One row of a camera's hourly report as the camera labels it: its local wall clock, no zone.
 
     `local_end` is inclusive, as the camera writes it. `values` are in the order of the endpoint's value columns; None

@@ -18,7 +18,8 @@ from retail_sensors.simulator.fleet import demo_fleet, fleet_file, running
 
 FLEET = """\
 cameras:
-  - {name: door, host: 192.0.2.10, timezone: Europe/Lisbon, username: admin, password: env:RS_TEST_DOOR, lines: {1: entrance, 4: passerby}}
+  - {name: door, host: 192.0.2.10, timezone: Europe/Lisbon, username: admin, password: env:RS_TEST_DOOR, \
+lines: {1: entrance, 4: passerby}}
   - {name: "[red]back", host: 192.0.2.10, port: 81, timezone: UTC}
 """
 

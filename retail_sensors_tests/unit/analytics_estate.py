@@ -26,8 +26,6 @@ from retail_sensors.tables import (
     Table,
 )
 
-NOON_LATER = timedelta(days=400)
-
 
 def identity(name: str) -> str:
     """The UUID text of a short name."""

@@ -227,7 +227,9 @@ def test_regional_rows() -> None:
 def test_a_region_without_a_column_is_missing() -> None:
     parsed = parse_regional(body("StartTime, EndTime, region2, Sum", "2025/07/18 15:00:00,2025/07/18 15:59:59,635,635"))
     assert parsed.rows[0].values == (None, 635, None, None)
-    assert parse_regional(body("StartTime, EndTime, Sum", "a,b,1")).outcome is Outcome.NOT_DATA
+    none = parse_regional(body("StartTime, EndTime, Sum", "2025/07/18 15:00:00,2025/07/18 15:59:59,0"))
+    assert none.rows[0].values == (None, None, None, None)
+    assert parse_regional(body("StartTime, EndTime", "a,b")).outcome is Outcome.NOT_DATA
 
 
 def test_heat_rows_keep_the_value_as_said() -> None:
@@ -358,5 +360,5 @@ def test_a_cut_day_gives_only_counts_that_were_in_it(counts: list[list[int]], cu
         lines.append(",".join([span, *map(str, cells)]))
     written = body(*lines)
     assert [list(row.values) for row in parse_people(written).rows] == counts
-    for row in parse_people(written[: int(len(written) * cut)], is_framed=False).rows:
-        assert list(row.values) == counts[row.local_start.hour]
+    for kept in parse_people(written[: int(len(written) * cut)], is_framed=False).rows:
+        assert list(kept.values) == counts[kept.local_start.hour]

@@ -1,0 +1,40 @@
+# Everything a newcomer types. Each target makes what it needs; nothing is needed but Python 3.11 or newer, make and a network.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: env demo up down test check bench clean
+
+env: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "retail_sensors needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make env PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $(STAMP)
+
+demo: env
+	$(BIN)/retail-sensors demo
+
+up: env
+	$(BIN)/retail-sensors up
+
+down: env
+	$(BIN)/retail-sensors down
+
+test: env
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m retail_sensors_tests.check_definitions
+
+bench: env
+	$(BIN)/python -m benchmarks
+
+clean:
+	-$(BIN)/retail-sensors down
+	rm -rf $(VENV) .retail_sensors .env
