@@ -30,7 +30,7 @@ check: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m retail_sensors_tests.check_definitions
+	$(BIN)/retail-sensors exec dg check defs
 
 bench: env
 	$(BIN)/python -m benchmarks
