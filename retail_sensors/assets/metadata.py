@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -17,7 +18,7 @@ from retail_sensors.tables import Table
 OWNERS = ["team:data-engineering"]
 
 
-def table_metadata(table: Table, write_mode: str) -> dict[str, object]:
+def table_metadata(table: Table, write_mode: str) -> dict[str, Any]:
     """Definition metadata of the asset that writes the table: where it goes, how, and each column's meaning."""
     return {
         "partition_expr": table.time_column,

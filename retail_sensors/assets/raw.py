@@ -4,6 +4,8 @@ An asset asks the whole fleet for its run's window and hands what came to the IO
 recorded and the run goes on; a step fails only when every camera did. Figures belong in `assets.hourly`.
 """
 
+from typing import Any
+
 import dagster as dg
 import pandas as pd
 from pydantic import Field
@@ -96,10 +98,10 @@ def outcomes_by_camera(collection: Collection, sensors: pd.DataFrame) -> pd.Data
     )
 
 
-def _outcome_metadata(collection: Collection, outcomes: pd.DataFrame) -> dict[str, object]:
+def _outcome_metadata(collection: Collection, outcomes: pd.DataFrame) -> dict[str, Any]:
     # Metadata is copied onto every partition's event: numbers only, and the table where something went wrong.
     complete = int((outcomes["hours in"] == outcomes["hours asked"]).sum())
-    metadata: dict[str, object] = {"cameras complete": f"{complete} of {len(outcomes)}"}
+    metadata: dict[str, Any] = {"cameras complete": f"{complete} of {len(outcomes)}"}
     if collection.endpoint is Endpoint.ALARM_STATUS and collection.log.empty:
         metadata["note"] = "The alarm status is a reading of now; for past hours there is nothing to ask."
     if len(collection.rejected):

@@ -6,6 +6,7 @@ Dagster copies metadata onto every partition's event; a chart on each of 24 hour
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -14,14 +15,14 @@ from retail_sensors.analytics.roster import Roster
 from retail_sensors.assets.metadata import bar_chart, markdown_table
 
 
-def hourly_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame) -> dict[str, object]:
+def hourly_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame) -> dict[str, Any]:
     """Numbers of the run's hours; the last partition also gets a chart of entries and exits by hour."""
     measured = figures[figures["total_entries"].notna()]
     by_hour = figures.groupby("hour_start")[["total_entries", "total_exits"]].sum(min_count=1).tail(24)
     if len(by_hour):
         context.add_asset_metadata(
             {
-                "entries and exits by hour, all scopes": bar_chart(
+                "entries and exits by hour": bar_chart(
                     [hour.strftime("%d %H:%M") for hour in by_hour.index],
                     {
                         "entries": _numbers(by_hour["total_entries"]),
@@ -40,7 +41,7 @@ def hourly_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame) -> 
     }
 
 
-def daily_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame, roster: Roster) -> dict[str, object]:
+def daily_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame, roster: Roster) -> dict[str, Any]:
     """Numbers of the run's days; the last partition also gets a chart by day and a table of its figures."""
     if "store_id" in figures.columns:
         names = roster.stores.set_index("id")["store_name"]
@@ -52,9 +53,7 @@ def daily_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame, rost
         named = figures.assign(scope=scope.astype("string"))
         by_day = named.pivot_table(index="date", columns="scope", values="total_visitors", aggfunc="sum", min_count=1)
         by_day = by_day.tail(14)
-        shown = named.sort_values(["date", "scope"], ascending=[False, True])[
-            ["date", "scope", "total_visitors", "peak_hour", "wow_change_percent", "data_completeness"]
-        ]
+        shown = named.sort_values(["date", "scope"], ascending=[False, True])
         context.add_asset_metadata(
             {
                 "visitors by day": bar_chart(
@@ -62,7 +61,7 @@ def daily_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame, rost
                     {str(name): _numbers(by_day[name]) for name in list(by_day.columns)[:6]},
                     title="Visitors by day",
                 ),
-                "latest days": markdown_table(shown.round({"wow_change_percent": 1, "data_completeness": 3}), limit=15),
+                "latest days": markdown_table(_days_table(shown), limit=15),
             },
             partition_key=context.partition_keys[-1],
         )
@@ -74,6 +73,23 @@ def daily_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame, rost
             figures["quality"].map(lambda text: json.loads(text).get("counts")).value_counts().to_dict()
         ),
     }
+
+
+def _days_table(days: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "day": [f"{day:%a %Y-%m-%d}" for day in days["date"]],
+            "scope": days["scope"].array,
+            "visitors": [_text(value, ",.0f") for value in days["total_visitors"]],
+            "peak hour": ["" if pd.isna(at) else f"{at:%H:%M}" for at in days["peak_hour"]],
+            "vs last week %": [_text(value, "+.1f") for value in days["wow_change_percent"]],
+            "complete": [f"{value:.0%}" for value in days["data_completeness"]],
+        }
+    )
+
+
+def _text(value: float, form: str) -> str:
+    return "" if pd.isna(value) else format(value, form)
 
 
 def _numbers(series: pd.Series[float]) -> list[float | None]:
