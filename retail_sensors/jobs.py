@@ -47,8 +47,9 @@ daily_figures = dg.define_asset_job(
 def make_partitions_ahead(context: dg.OpExecutionContext, database: DatabaseResource, clock: ClockResource) -> None:
     """Makes the raw tables' native monthly partitions for the next two months."""
     now = clock.now()
-    with database.database.transaction() as connection, connection.cursor() as cursor:
-        for table in sorted(PARTITIONED):
+    for table in sorted(PARTITIONED):
+        # A transaction for each: making a partition locks sensor_metadata until the end, and collection waits.
+        with database.database.transaction() as connection, connection.cursor() as cursor:
             cursor.execute("SELECT retail.ensure_month_partitions(%s, %s, %s)", (table, now, now + timedelta(days=62)))
             (made,) = cursor.fetchone() or (0,)
             context.log.info(f"{table}: {made} monthly partitions made")

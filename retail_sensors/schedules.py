@@ -22,7 +22,9 @@ RUNNING_HOURS = 2
 
 # Dagster starts runs of higher priority first; back-fills have 0.
 _LIVE = {"dagster/priority": "10"}
+_SLOT = timedelta(minutes=30)
 _HOUR = timedelta(hours=1)
+_DAY = timedelta(days=1)
 
 
 def _tick(context: dg.ScheduleEvaluationContext) -> datetime:
@@ -93,17 +95,17 @@ def ended_occupancy_days(
 def _just_ended(tick: datetime, stores: pd.DataFrame) -> set[tuple[date, datetime | None]]:
     """Dates of local days that ended in the half hour that the tick looks back on, with None; and dates of occupancy
     days that did, with the instant at which they started."""
-    slot = tick.replace(minute=30 * (tick.minute // 30), second=0, microsecond=0)
+    slot = tick - (tick - datetime.min.replace(tzinfo=UTC)) % _SLOT
     ended: set[tuple[date, datetime | None]] = set()
     for zone_name, reset in set(zip(stores["timezone"], stores["occupancy_reset_time"], strict=True)):
         zone = ZoneInfo(zone_name)
-        local = slot.astimezone(zone)
-        today = local.date()
-        if slot - timedelta(minutes=30) < _instant(today, clock_time(), zone) <= slot:
-            ended.add((today - timedelta(days=1), None))
-        if slot - timedelta(minutes=30) < _instant(today, reset, zone) <= slot:
-            yesterday = today - timedelta(days=1)
-            ended.add((yesterday, _instant(yesterday, reset, zone)))
+        today = slot.astimezone(zone).date()
+        # Also the date before: a reset shortly before midnight is noticed when its date has passed.
+        for last in (today - _DAY, today):
+            if slot - _SLOT < _instant(last, clock_time(), zone) <= slot:
+                ended.add((last - _DAY, None))
+            if slot - _SLOT < _instant(last, reset, zone) <= slot:
+                ended.add((last - _DAY, _instant(last - _DAY, reset, zone)))
     return ended
 
 

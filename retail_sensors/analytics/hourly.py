@@ -73,17 +73,13 @@ def sensor_hours(
     keys, camera, second, wall = keys[kept], camera[kept], second[kept], wall[kept]
     store = layout.store[camera]
 
-    found, at = counted.at(keys)
-    values = (
-        np.where(found[:, None], counted.values[at], np.nan) if len(counted.keys) else np.full((len(keys), 8), np.nan)
-    )
+    found, values, final = counted.at(keys)
     counts = line_counts(values, camera, layout)
     traffic = traffic_by_basis(counts.entries, counts.exits, layout.basis[store])
     is_open = layout.is_open(store, wall)
     wanted = np.where(layout.is_entrance[camera], counts.entries + counts.exits, counts.passersby)
     any_role = layout.is_entrance[camera] | layout.is_passerby[camera]
     has_counts = np.where(any_role, ~np.isnan(wanted), ~np.isnan(counts.crossings))
-    final = found & counted.final[at] if len(counted.keys) else found
     rows = HourRows(
         position=np.arange(len(keys)),
         camera=camera,
@@ -99,17 +95,11 @@ def sensor_hours(
     )
     inside = _camera_occupancy(rows, wall, layout, current)
 
-    log_at = np.searchsorted(log.keys, keys)
-    log_at = np.where((log_at < len(log.keys)), log_at, 0)
-    logged = log.keys[log_at] == keys if len(log.keys) else np.zeros(len(keys), dtype=bool)
-    outcomes = [
-        "no_rows" if outcome == "ok" else outcome for outcome in log.outcomes
-    ]  # answered, yet no row for this hour
+    logged, outcome = log.at(keys)
+    # an `ok` beside a missing row: the camera answered, yet not for this hour
+    outcomes = ["no_rows" if outcome == "ok" else outcome for outcome in log.outcomes] or ["not_asked"]
     why = words.first(
-        len(keys),
-        (found, "empty_cell"),
-        (logged, words.translate(outcomes, log.outcome[log_at]) if len(log.keys) else "not_asked"),
-        (True, "not_asked"),
+        len(keys), (found, "empty_cell"), (logged, words.translate(outcomes, outcome)), (True, "not_asked")
     )
 
     chosen = np.flatnonzero((second >= start) & (second < end))
@@ -262,8 +252,7 @@ def _camera_extras(
     )
 
     seen = raw_readings(regions, "regional_counting_raw", _REGION_CELLS, layout)
-    found, at = seen.at(keys)
-    cells = np.where(found[:, None], seen.values[at], np.nan) if len(seen.keys) else np.full((count, 4), np.nan)
+    found, cells, _ = seen.at(keys)
     item_row, item_region = np.nonzero(layout.regions[camera] & ~np.isnan(cells))
     region_text = jsontext.objects(
         item_row,
@@ -275,9 +264,8 @@ def _camera_extras(
     no_region = words.first(count, (has_regions, ""), (found, "empty_cell"), (True, "not_collected"))
 
     warm = raw_readings(heat, "heatmap_temporal_raw", ("heat_value",), layout)
-    found, at = warm.at(keys)
-    value = np.where(found, warm.values[at, 0], np.nan) if len(warm.keys) else np.full(count, np.nan)
-    value = frames.ratio(value, layout.heat_scale[camera])
+    found, values, _ = warm.at(keys)
+    value = values[:, 0] / layout.heat_scale[camera]
     crossings = counts.crossings[chosen]
     forgotten = (value == 0) & (crossings > HEAT_CROSSINGS)
     value = np.where(forgotten, np.nan, value)

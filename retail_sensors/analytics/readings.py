@@ -46,13 +46,16 @@ class Readings:
     values: Array
     final: Array
 
-    def at(self, keys: Array) -> tuple[Array, Array]:
-        """For each key whether there is a reading, and its position (0 where there is none)."""
+    def at(self, keys: Array) -> tuple[Array, Array, Array]:
+        """For each key whether there is a reading, its values (NaN where there is none), and whether they are final."""
         if not len(self.keys):
-            return np.zeros(len(keys), dtype=bool), np.zeros(len(keys), dtype=np.int64)
+            nothing = np.zeros(len(keys), dtype=bool)
+            return nothing, np.full((len(keys), self.values.shape[1]), np.nan), nothing
         position = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         found = self.keys[position] == keys
-        return found, np.where(found, position, 0)
+        values = self.values[position]
+        values[~found] = np.nan
+        return found, values, found & self.final[position]
 
 
 def raw_readings(frame: pd.DataFrame, what: str, columns: tuple[str, ...], layout: Layout) -> Readings:
@@ -78,6 +81,14 @@ class Asked:
     keys: Array
     outcome: Array
     outcomes: list[str]
+
+    def at(self, keys: Array) -> tuple[Array, Array]:
+        """For each key whether it was asked for, and its position in `outcomes` (0 where it was not)."""
+        if not len(self.keys):
+            return np.zeros(len(keys), dtype=bool), np.zeros(len(keys), dtype=np.int64)
+        position = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        found = self.keys[position] == keys
+        return found, np.where(found, self.outcome[position], 0)
 
 
 def asked_hours(frame: pd.DataFrame, layout: Layout) -> Asked:

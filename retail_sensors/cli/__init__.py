@@ -34,6 +34,7 @@ def _assemble() -> None:
     app.command("up")(up.up)
     app.command("down")(up.down)
     app.command("env")(db.env)
+    app.command("exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(db.execute)
 
 
 def main() -> None:

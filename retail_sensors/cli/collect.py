@@ -9,14 +9,16 @@ import json
 import re
 import sys
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retail_sensors.backfill import Report, collect_range
 from retail_sensors.connectors.base import TimeWindow
 from retail_sensors.errors import ConfigurationError
 from retail_sensors.installation import Installation
+
+if TYPE_CHECKING:
+    from retail_sensors.backfill import Report
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -66,6 +68,9 @@ def run_with_progress(
     installation: Installation, window: TimeWindow, cameras: list[str], *, overwrite: bool, verbose: bool
 ) -> Report:
     """Collects the window with a progress bar on standard error."""
+    # Dagster takes a second to import: only the commands that need it pay.
+    from retail_sensors.backfill import collect_range
+
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,9 +1,11 @@
-"""`retail-sensors db`: the database. `retail-sensors env` writes `.env` for a plain `dagster dev`."""
+"""`retail-sensors db`: the database. `retail-sensors env` writes `.env` for a plain `dagster dev`, `exec` runs a program in that environment."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -68,6 +70,19 @@ def psql(context: typer.Context) -> None:
     if program is None:
         raise ConfigurationError("psql is not installed; install PostgreSQL's client programs.")
     os.execv(program, [program, database.libpq_url, *context.args])  # noqa: S606 -- becomes psql
+
+
+def execute(context: typer.Context) -> None:
+    """Run a program in the environment of this installation's Dagster, for example `dg check defs`."""
+    if not context.args:
+        raise ConfigurationError("Name the program to run, for example: retail-sensors exec dg check defs")
+    environment = {**os.environ, **Installation().environment()}
+    # The programs beside this one come first: the environment need not be activated.
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
+    program = shutil.which(context.args[0], path=environment["PATH"])
+    if program is None:
+        raise ConfigurationError(f"There is no program {context.args[0]!r}; is it installed in this environment?")
+    os.execve(program, [program, *context.args[1:]], environment)  # noqa: S606 -- becomes that program
 
 
 def env() -> None:

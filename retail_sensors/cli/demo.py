@@ -18,13 +18,11 @@ import yaml
 from retail_sensors.cli.collect import run_with_progress
 from retail_sensors.connectors.base import TimeWindow
 from retail_sensors.errors import ConfigurationError
-from retail_sensors.fleet_file import read_fleet_file
 from retail_sensors.installation import Installation
-from retail_sensors.storage.database import Database
-from retail_sensors.storage.fleet import FleetRegistry
 from retail_sensors.storage.sqlfiles import queries
 
 if TYPE_CHECKING:
+    from retail_sensors.storage.database import Database
     from retail_sensors.simulator.fleet import SimulatedFleet
 
 FIRST_PORT = 18600
@@ -35,6 +33,9 @@ def demo(
     port: Annotated[int, typer.Option(min=1024, max=65000, help="First of six loopback ports.")] = FIRST_PORT,
 ) -> None:
     """Start a simulated fleet, collect two weeks of it through Dagster and show the stores' days."""
+    from retail_sensors.fleet_file import read_fleet_file
+    from retail_sensors.storage.fleet import FleetRegistry
+
     installation = Installation()
     # A fleet that `up` already serves on these ports is used as it is.
     with simulated_fleet(installation, port):
@@ -141,11 +142,13 @@ def _print(installation: Installation, days: int) -> None:
     for store, day, visitors, entries, exits, peak, capture, completeness in rows:
         table.add_row(
             store,
-            f"{day:%a %Y-%m-%d}",
+            f"{day:%a %d %b}",
             *(("" if value is None else f"{value:,.0f}") for value in (visitors, entries, exits)),
             "" if peak is None else f"{peak:%H:%M}",
             "" if capture is None else f"{capture:.1f}",
             f"{completeness:.0%}",
             style="" if completeness == 1 else "yellow",
         )
-    Console().print(table)
+    console = Console()
+    # A terminal says its width; a pipe or a log takes what the table needs.
+    console.print(table, width=None if console.is_terminal else 110)

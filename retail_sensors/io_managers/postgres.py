@@ -114,6 +114,9 @@ class FrameHandler(DbTypeHandler[pd.DataFrame]):
     def load_input(self, context: dg.InputContext, table_slice: TableSlice, connection: PgConnection) -> pd.DataFrame:
         """The rows of the input's partitions, in the order of the key; without partitions the whole table."""
         table = _table(context, table_slice)
+        if any(dimension.partitions == [] for dimension in table_slice.partition_dimensions or ()):
+            # A mapping may lead to partitions that do not exist yet, and to none that does.
+            return read_frame(connection, table, sql.SQL("false"), columns=table_slice.columns)
         window = _window(table_slice)
         where = window_condition(table, window) if window else None
         return read_frame(connection, table, where, columns=table_slice.columns)

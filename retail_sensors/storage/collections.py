@@ -12,7 +12,7 @@ from psycopg2.extensions import connection as PgConnection
 from psycopg2.extras import execute_values
 
 from retail_sensors.connectors.base import Collection, Outcome
-from retail_sensors.storage.merge import MergeResult, merge_frame
+from retail_sensors.storage.merge import MergeResult, lock_writers, merge_frame
 from retail_sensors.tables import COLLECTION_LOG, REJECTED_PAYLOADS, Table
 
 
@@ -29,7 +29,9 @@ def store_collection(
 ) -> MergeResult:
     """Stores the collection within the caller's transaction and says what changed in the raw table."""
     collection = collected.collection
-    # Every writer takes the tables' locks in this order: raw table, log, rejected payloads, then the cameras' rows.
+    # The log's lock first: making a month of any of these tables locks sensor_metadata, which another collection may
+    # be about to write while it holds the log.
+    lock_writers(connection, COLLECTION_LOG)
     result = merge_frame(
         connection,
         table,
@@ -61,9 +63,12 @@ def _remember_seen(connection: PgConnection, log: pd.DataFrame) -> None:
     with connection.cursor() as cursor:
         execute_values(
             cursor,
-            "UPDATE retail.sensor_metadata AS s"
+            "WITH v (id, seen, clock_offset) AS (VALUES %s), free AS ("
+            # A registration may hold these cameras in another order: it is not waited for, the next sweep sees them again.
+            "SELECT s.id FROM retail.sensor_metadata AS s JOIN v USING (id) FOR NO KEY UPDATE OF s SKIP LOCKED)"
+            " UPDATE retail.sensor_metadata AS s"
             " SET last_seen_at = v.seen, clock_offset_seconds = coalesce(v.clock_offset, s.clock_offset_seconds)"
-            " FROM (VALUES %s) AS v (id, seen, clock_offset)"
+            " FROM v JOIN free USING (id)"
             " WHERE s.id = v.id AND (s.last_seen_at IS NULL OR s.last_seen_at < v.seen)",
             seen,
             template="(%s::uuid, %s::timestamptz, %s::double precision)",

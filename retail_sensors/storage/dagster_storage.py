@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.sqlfiles import queries
 
-_SWEEP = ("delete_old_events", "delete_orphaned_tags", "delete_old_runs")
+_SWEEP = ("delete_old_run_events", "delete_superseded_events", "delete_orphaned_tags", "delete_old_runs")
 
 
 def prune(database: Database, before: datetime) -> dict[str, int]:
@@ -21,14 +21,14 @@ def prune(database: Database, before: datetime) -> dict[str, int]:
     # Dagster writes its timestamps in UTC without a zone.
     parameters = {"before": before.astimezone(UTC).replace(tzinfo=None)}
     engine = sqlalchemy.create_engine(database.dagster_url)
+    deleted = {}
     try:
-        deleted = {}
         for name in _SWEEP:
             # A transaction for each, so that a long sweep holds no locks that a running Dagster waits for.
             with engine.begin() as connection:
                 deleted[name] = connection.exec_driver_sql(queries("dagster_storage")[name], parameters).rowcount
-        return deleted
     except OperationalError as error:
         raise database.unavailable(error) from error
     finally:
         engine.dispose()
+    return deleted

@@ -405,6 +405,9 @@ class EmbeddedPostgres:
                 misplaced.append(recorded)
         for process in psutil.process_iter(["name", "cmdline"]):
             if process != recorded and _data_argument(process.info["cmdline"] or []) == str(self.data_directory):
+                # A child carries the command line of its postmaster for the moment until it takes its own.
+                if _is_child_of_postmaster(process):
+                    continue
                 place = _workplace(process)
                 # Only in a container, where all processes are our own, root may not see the place.
                 is_ours = os.geteuid() == 0 if place is None else place.st_nlink == 0 or self._is_data_directory(place)

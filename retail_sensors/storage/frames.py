@@ -24,6 +24,7 @@ from retail_sensors.tables import Column, Kind, Table
 _CHUNK_ROWS = 50_000
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _SCHEMA = "retail"
+_INTEGER_BITS = {Kind.INTEGER: 31, Kind.BIGINT: 63}
 
 
 def qualified(table: Table) -> sql.Identifier:
@@ -43,7 +44,7 @@ def check_frame(frame: pd.DataFrame, table: Table, asset: str) -> pd.DataFrame:
     """The frame with its columns in the table's order; nothing else is changed.
 
     Raises ContractError, naming asset, table, column and remedy, for a missing, extra or wrongly typed column, a NULL
-    where none is allowed, an infinite number, and a key that is NULL or stands twice.
+    where none is allowed, a number that is infinite or too large, and a key that is NULL or stands twice.
     """
     where = f"Asset {asset}, table {_SCHEMA}.{table.name}"
     written = table.written
@@ -91,12 +92,19 @@ def _check_column(series: pd.Series[Any], column: Column, where: str) -> None:
         values = series.to_numpy(dtype="float64", na_value=np.nan)
         if np.isinf(values).any():
             raise ContractError(f"{where}, column {column.name}: a value is infinite; write NULL and state the reason.")
+    if bits := _INTEGER_BITS.get(column.kind):
+        present = series.dropna()
+        if len(present) and not (-(2**bits) <= int(present.min()) and int(present.max()) < 2**bits):
+            raise ContractError(
+                f"{where}, column {column.name}: the values from {present.min()} to {present.max()} do not fit "
+                f"{column.kind.postgres}; drop rows that cannot be meant."
+            )
 
 
 _REMEDIES = {
     Kind.TIMESTAMP: "give zone-aware instants, for example pd.to_datetime(..., utc=True)",
     Kind.DATE: "give datetime.date values",
-    Kind.TIME: "give datetime.time values",
+    Kind.TIME: "give datetime.time values without a zone",
     Kind.BYTEA: "give bytes",
 }
 
@@ -104,12 +112,10 @@ _REMEDIES = {
 def _fits(series: pd.Series[Any], kind: Kind) -> bool:
     """Whether the values are of the kind; a column without any value fits every kind."""
     dtype = series.dtype
-    if dtypes.is_object_dtype(dtype) or len(series) == 0:
-        present = series.dropna()
-        if len(present) == 0:
-            return True
-        if dtypes.is_object_dtype(dtype):
-            return all(_OBJECTS[kind](value) for value in present)
+    if series.isna().all():
+        return True
+    if dtypes.is_object_dtype(dtype):
+        return all(_OBJECTS[kind](value) for value in series.dropna())
     match kind:
         case Kind.INTEGER | Kind.BIGINT:
             return dtypes.is_integer_dtype(dtype)
@@ -137,7 +143,7 @@ _OBJECTS = {
     Kind.BOOLEAN: lambda value: isinstance(value, bool | np.bool_),
     Kind.TIMESTAMP: lambda value: isinstance(value, datetime) and value.tzinfo is not None,
     Kind.DATE: lambda value: isinstance(value, date) and not isinstance(value, datetime),
-    Kind.TIME: lambda value: isinstance(value, time),
+    Kind.TIME: lambda value: isinstance(value, time) and value.tzinfo is None,
     Kind.BYTEA: lambda value: isinstance(value, bytes),
     Kind.TEXT: lambda value: isinstance(value, str),
     Kind.JSONB: lambda value: isinstance(value, str),
@@ -149,12 +155,16 @@ _OBJECTS = {
 
 
 def copy_frame(connection: PgConnection, frame: pd.DataFrame, table: Table, target: sql.Composable) -> None:
-    """COPYs a checked frame into `target`, which has the table's written columns; memory is bounded by chunks."""
+    """COPYs a checked frame into `target`, which has the table's written columns; memory is bounded by chunks.
+
+    Raises UnicodeEncodeError for half of a surrogate pair, which no encoding has.
+    """
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(target, identifiers([c.name for c in table.written]))
     with connection.cursor() as cursor:
         for start in range(0, len(frame), _CHUNK_ROWS):
             chunk = frame.iloc[start : start + _CHUNK_ROWS]
-            cursor.copy_expert(statement, io.StringIO(_copy_text(chunk, table)))
+            # Encoded here: an error inside of the driver's callback would look like a lost connection.
+            cursor.copy_expert(statement, io.BytesIO(_copy_text(chunk, table).encode()))
 
 
 def _copy_text(frame: pd.DataFrame, table: Table) -> str:
@@ -185,8 +195,8 @@ def _present_cells(series: pd.Series[Any], kind: Kind) -> list[str]:
             utc = pd.to_datetime(series, utc=True)
             # A column of hours repeats few instants: each is written once.
             codes, instants = pd.factorize(utc)
-            texts = np.char.add(np.datetime_as_string(instants.to_numpy(dtype="datetime64[us]"), unit="us"), "+00")
-            return texts.astype(object)[codes].tolist()
+            labels = np.char.add(np.datetime_as_string(instants.to_numpy(dtype="datetime64[us]"), unit="us"), "+00")
+            return labels.astype(object)[codes].tolist()
         case Kind.DATE | Kind.TIME:
             return [value.isoformat() for value in series]
         case Kind.BYTEA:

@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Self
 
 import psycopg2
-from sqlalchemy.engine import make_url
 
 from retail_sensors.connectors.base import Camera, LeaseTimeoutError
 from retail_sensors.storage.database import Database
@@ -34,7 +33,7 @@ class PostgresLeases:
     def __enter__(self) -> Self:
         try:
             self._connection = psycopg2.connect(
-                make_url(self._database.url).set(drivername="postgresql").render_as_string(hide_password=False),
+                self._database.libpq_url,
                 application_name="retail_sensors leases",
                 connect_timeout=10,
             )
@@ -77,7 +76,7 @@ class PostgresLeases:
             with self._connection.cursor() as cursor:
                 cursor.execute(statement, (key,))
                 (answer,) = cursor.fetchone() or (False,)
-        except psycopg2.OperationalError as error:
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
             raise self._database.unavailable(error) from error
         return bool(answer)
 

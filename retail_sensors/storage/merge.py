@@ -71,8 +71,7 @@ def merge_frame(
     if checked.empty and mode == "merge":
         return MergeResult()
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"retail.{table.name} writer",))
+        lock_writers(connection, table)
         _ensure_partitions(connection, table, checked)
         _load_incoming(connection, table, checked)
         return _merge_incoming(connection, table, len(checked), mode, window, overwrite, run_id)
@@ -80,8 +79,22 @@ def merge_frame(
         detail = (error.diag.message_detail or error.diag.context or "").splitlines()
         raise ContractError(
             f"Asset {asset}, table retail.{table.name}: Postgres refused a value: {error.diag.message_primary}"
-            f"{' (' + detail[0] + ')' if detail else ''}; nothing was written."
+            f"{' (' + detail[0] + ')' if detail else ''}; nothing was written. Mend the value, or drop its row."
         ) from error
+    except UnicodeEncodeError as error:
+        raise ContractError(
+            f"Asset {asset}, table retail.{table.name}: a text holds {error.object[error.start : error.end]!r}, which is no "
+            "character; nothing was written. Decode bytes with errors='replace'."
+        ) from error
+
+
+def lock_writers(connection: PgConnection, table: Table) -> None:
+    """Waits until no other transaction writes the table, and keeps others from it until this one ends.
+
+    Whoever writes several tables takes the locks of all of them in one order, or two writers wait for each other.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"retail.{table.name} writer",))
 
 
 def _check_window(frame: pd.DataFrame, table: Table, window: tuple[datetime, datetime], asset: str) -> None:
@@ -124,7 +137,7 @@ def _ensure_partitions(connection: PgConnection, table: Table, frame: pd.DataFra
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT retail.ensure_month_partitions(%s, %s, %s + interval '1 microsecond')",
-            (table.name, instants.min().to_pydatetime(), instants.max().to_pydatetime()),
+            (table.name, pd.Timestamp(instants.min()).to_pydatetime(), pd.Timestamp(instants.max()).to_pydatetime()),
         )
 
 
@@ -166,18 +179,31 @@ def _merge_incoming(
             deleted = cursor.rowcount
         compared = [column for column in values if not column.is_bookkeeping]
         changed = 0
-        if values and compared:
+        if compared:
+            incoming: dict[str, sql.Composable] = {
+                column.name: sql.SQL("i.{}").format(sql.Identifier(column.name)) for column in values
+            }
+            if mode == "merge" and not overwrite and "is_final" in incoming:
+                # A slow run that asked while the hour ran may write after the one that asked when it was over.
+                incoming["is_final"] = sql.SQL("(t.is_final OR i.is_final)")
             touch = [sql.SQL("updated_at = now()")] if "updated_at" in table.names else []
             cursor.execute(
                 sql.SQL("UPDATE {} AS t SET {} FROM {} AS i WHERE {} AND {} AND ({})").format(
                     target,
                     sql.SQL(", ").join(
-                        [*(sql.SQL("{0} = i.{0}").format(sql.Identifier(column.name)) for column in values), *touch]
+                        [
+                            *(sql.SQL("{} = {}").format(sql.Identifier(name), new) for name, new in incoming.items()),
+                            *touch,
+                        ]
                     ),
                     _INCOMING,
                     same_key,
                     near,
-                    _differs(compared),
+                    # Plain comparisons joined by OR: Postgres stops at the first difference, a row comparison builds both rows.
+                    sql.SQL(" OR ").join(
+                        sql.SQL("t.{} IS DISTINCT FROM {}").format(sql.Identifier(column.name), incoming[column.name])
+                        for column in compared
+                    ),
                 )
             )
             changed = cursor.rowcount
@@ -197,13 +223,6 @@ def _merge_incoming(
         inserted = cursor.rowcount
         cursor.execute(sql.SQL("DROP TABLE {}").format(_INCOMING))
     return MergeResult(inserted, changed, rows - inserted - changed - refused, deleted, refused)
-
-
-def _differs(columns: list[Column]) -> sql.Composed:
-    # Plain comparisons joined by OR: Postgres stops at the first difference, a row comparison builds both rows.
-    return sql.SQL(" OR ").join(
-        sql.SQL("t.{0} IS DISTINCT FROM i.{0}").format(sql.Identifier(column.name)) for column in columns
-    )
 
 
 def _pruning(connection: PgConnection, table: Table) -> sql.Composed:

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import io
 
+import psycopg2
 import sqlalchemy
 from alembic import command, op
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from psycopg2 import sql
-from psycopg2.extensions import connection as PgConnection
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 
-from retail_sensors.errors import DatabaseUnavailableError
+from retail_sensors.errors import ConfigurationError, DatabaseUnavailableError
 from retail_sensors.storage.database import SUPPORTED_SERVERS, Database
 from retail_sensors.storage.sqlfiles import sql_directory
 from retail_sensors.tables import TABLES
 
-_VERSION_TABLE = "retail_alembic_version"
+VERSION_TABLE = {"version_table": "retail_alembic_version", "version_table_schema": "public"}
+"""Where the revision stands: not in schema `retail`, which a downgrade drops, nor where a role's search path leads."""
+
+_DAGSTER_SCHEMA = "CREATE SCHEMA IF NOT EXISTS dagster"
 _LOCK = 0x7265_7461_696C  # "retail": one migration at a time on one server
 
 
@@ -32,11 +35,7 @@ def run_sql_file(path: str) -> None:
         # Colons would be read as parameters.
         op.execute(sqlalchemy.text(statements.replace(":", "\\:")))
         return
-    connection = op.get_bind().connection.driver_connection
-    if connection is None:  # pragma: no cover -- Alembic hands over an open connection
-        raise DatabaseUnavailableError("The migration's connection is closed.")
-    with connection.cursor() as cursor:
-        cursor.execute(statements)
+    _execute(op.get_bind(), statements)
 
 
 def _config() -> Config:
@@ -55,7 +54,7 @@ def current(database: Database) -> str | None:
     """The revision of the database; None: never migrated."""
     try:
         with database.engine.connect() as connection:
-            return MigrationContext.configure(connection, opts={"version_table": _VERSION_TABLE}).get_current_revision()
+            return _revision(connection)
     except OperationalError as error:
         raise database.unavailable(error) from error
 
@@ -63,7 +62,8 @@ def current(database: Database) -> str | None:
 def upgrade(database: Database) -> tuple[str | None, str]:
     """Brings the database to the newest revision; returns the former and the new one.
 
-    Raises DatabaseUnavailableError when the server does not answer or is of an unsupported version.
+    Raises DatabaseUnavailableError when the server does not answer, is of an unsupported version or refuses a statement,
+    and ConfigurationError when a newer version of the project has migrated the database.
     """
     database.ensure_server()
     version = database.server_version()
@@ -72,45 +72,69 @@ def upgrade(database: Database) -> tuple[str | None, str]:
             f"The server is PostgreSQL {version}; versions {SUPPORTED_SERVERS[0]} to {SUPPORTED_SERVERS[-1]} are supported."
         )
     config = _config()
+    before: str | None = None
     try:
         with database.engine.begin() as connection:
             connection.execute(sqlalchemy.text("SET LOCAL timezone = 'UTC'"))
             connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-            before = MigrationContext.configure(
-                connection, opts={"version_table": _VERSION_TABLE}
-            ).get_current_revision()
+            before = _revision(connection)
+            known = {revision.revision for revision in ScriptDirectory.from_config(config).walk_revisions()}
+            if before is not None and before not in known:
+                raise ConfigurationError(
+                    f"The database is at revision {before}, which this version does not know (its newest is {head()}); "
+                    "use the version of the project that has migrated it, or a newer one."
+                )
             if before != head():
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
-                driver = connection.connection.driver_connection
-                if driver is not None:
-                    comment_tables(driver)
-            if not database.is_embedded:
-                # On a server with one database Dagster's tables get a schema of their own.
-                connection.execute(sqlalchemy.text("CREATE SCHEMA IF NOT EXISTS dagster"))
+                _execute(connection, comments())
+            # On a server with one database Dagster's tables get a schema of their own.
+            if database.dagster_schema and not sqlalchemy.inspect(connection).has_schema(database.dagster_schema):
+                connection.execute(sqlalchemy.text(_DAGSTER_SCHEMA))
     except OperationalError as error:
         raise database.unavailable(error) from error
+    except psycopg2.Error as error:
+        message = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise DatabaseUnavailableError(
+            f"The database could not be brought from revision {before or 'none'} to {head()} ({message}); it was left as it "
+            "was. Mend that and run `retail-sensors db upgrade`."
+        ) from error
     return before, head()
 
 
 def script() -> str:
-    """All migrations as one SQL script for a server that one cannot reach from here."""
+    """All migrations as one SQL script for an empty database that one cannot reach from here."""
     buffer = io.StringIO()
     config = _config()
     config.output_buffer = buffer
     command.upgrade(config, "head", sql=True)
-    return buffer.getvalue()
+    return f"{buffer.getvalue()}BEGIN;\n\n{comments()}\n\n{_DAGSTER_SCHEMA};\n\nCOMMIT;\n"
 
 
-def comment_tables(connection: PgConnection) -> None:
-    """Writes each table's and column's description of the contract into the database's own comments."""
-    with connection.cursor() as cursor:
-        for table in TABLES.values():
-            name = sql.Identifier("retail", table.name)
-            cursor.execute(sql.SQL("COMMENT ON TABLE {} IS %s").format(name), (table.row,))
-            for column in table.columns:
-                unit = f" Unit: {column.unit}." if column.unit else ""
-                cursor.execute(
-                    sql.SQL("COMMENT ON COLUMN {}.{} IS %s").format(name, sql.Identifier(column.name)),
-                    (column.description + unit,),
-                )
+def comments() -> str:
+    """Statements that write each table's and column's description of the contract into the database's own comments."""
+    statements = []
+    for table in TABLES.values():
+        name = f'retail."{table.name}"'
+        statements.append(f"COMMENT ON TABLE {name} IS {_literal(table.row)};")
+        for column in table.columns:
+            unit = f" Unit: {column.unit}." if column.unit else ""
+            statements.append(f'COMMENT ON COLUMN {name}."{column.name}" IS {_literal(column.description + unit)};')
+    return "\n".join(statements)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection, opts=VERSION_TABLE).get_current_revision()
+
+
+def _execute(connection: Connection, statements: str) -> None:
+    # By the driver, and without parameters: what stands in the files reaches Postgres as it is.
+    driver = connection.connection.driver_connection
+    if driver is None:  # pragma: no cover -- the connection is open
+        raise DatabaseUnavailableError("The migration's connection is closed.")
+    with driver.cursor() as cursor:
+        cursor.execute(statements)

@@ -460,6 +460,26 @@ def test_killed_postmaster_that_nobody_buries(embedded: Callable[..., EmbeddedPo
             pass
 
 
+def test_child_that_still_has_the_command_line_of_its_postmaster_is_left_alone(server: EmbeddedPostgres) -> None:
+    # Postgres forks its children, and each has the postmaster's command line until it sets its own.
+    body = '(cd "$1" && while :; do sleep 0.1; done) & wait'
+    parent = subprocess.Popen(
+        ["postgres", "-c", body, "-D", str(server.data_directory)],
+        executable="/bin/sh",
+        cwd="/",
+        start_new_session=True,
+    )
+    try:
+        wait_until(lambda: psutil.Process(parent.pid).children() != [], "the child is there")
+        (child,) = psutil.Process(parent.pid).children()
+        wait_until(lambda: child.cwd() == str(server.data_directory), "the child is at work")
+        assert server.stop() is True
+        assert not has_ended(child)
+    finally:
+        os.killpg(parent.pid, signal.SIGKILL)
+        parent.wait()
+
+
 @pytest.mark.parametrize("content", ["", "garbage\n", "99999999999999999999\n", "-1\n"])
 def test_spoilt_pid_file(server: EmbeddedPostgres, content: str) -> None:
     crash(server)
@@ -533,9 +553,10 @@ def test_server_with_no_connection_left_is_alive(own_server: EmbeddedPostgres) -
         file.write("max_connections = 4\n")
     own_server.start()
     url = own_server.url("postgres", driver="postgresql")
-    taken = [psycopg2.connect(url) for _ in range(4)]
+    taken = []
     with pytest.raises(psycopg2.OperationalError, match="too many clients"):
-        psycopg2.connect(url)
+        while True:
+            taken.append(psycopg2.connect(url))
     assert own_server.is_alive()
     own_server.start()
     for connection in taken:

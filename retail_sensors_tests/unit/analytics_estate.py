@@ -14,7 +14,9 @@ from uuid import NAMESPACE_URL, uuid5
 import numpy as np
 import pandas as pd
 
+from retail_sensors.analytics.quality import REASONS
 from retail_sensors.analytics.roster import Roster
+from retail_sensors.connectors.base import Outcome
 from retail_sensors.tables import (
     COUNTING_LINES,
     HEATMAP_TEMPORAL_RAW,
@@ -25,6 +27,8 @@ from retail_sensors.tables import (
     STORES,
     Table,
 )
+
+_REASONS = {*REASONS, *Outcome}
 
 
 def identity(name: str) -> str:
@@ -42,7 +46,9 @@ def typed(table: Table, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     listed = list(rows)
     return pd.DataFrame(
         {
-            column.name: pd.Series([row.get(column.name) for row in listed], dtype="object").astype(column.kind.pandas)
+            column.name: pd.Series([row.get(column.name) for row in listed], dtype="object").astype(
+                pd.api.types.pandas_dtype(column.kind.pandas)
+            )
             for column in table.columns
         }
     )
@@ -181,7 +187,7 @@ def one(frame: pd.DataFrame, **where: Any) -> dict[str, Any]:
     found = frame[mask]
     assert len(found) == 1, f"{len(found)} rows for {where}"
     row = {str(name): (None if value is None or value is pd.NA else value) for name, value in found.iloc[0].items()}
-    return {**row, "quality": json.loads(row["quality"])}
+    return {**row, "quality": json.loads(str(row["quality"]))}
 
 
 def assert_contract(frame: pd.DataFrame, table: Table) -> None:
@@ -199,7 +205,7 @@ def assert_contract(frame: pd.DataFrame, table: Table) -> None:
         assert quality["counts"] in {"measured", "partial", "provisional", "missing"}
         for name, value in row.items():
             if value is None or value is pd.NA:
-                assert quality.get(name), (name, row)
+                assert quality.get(name) in _REASONS, (name, row)
             elif name in quality:
                 assert (name, quality[name]) in {("capture_rate_percent", "above_100"), ("passersby", "partial")}, row
 

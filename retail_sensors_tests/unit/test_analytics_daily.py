@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -264,7 +265,14 @@ def test_hours_of_unknown_cameras_are_left_out() -> None:
     assert one(by_store)["total_entries"] == 24
 
 
-def _history(key: str, name: str, visitors: dict[date, float | None], completeness: float = 1.0) -> pd.DataFrame:
+def test_stored_hours_before_a_later_declared_installation_are_left_out() -> None:
+    hours = _hours(_estate(), [counted("a", hour, 1, 1) for hour in hours_from(MIDNIGHT, 48)])
+    estate = roster([store("s")], [camera("a", "s", installed_on=MONDAY + timedelta(days=1))], {"a": ["entrance"]})
+    by_camera, by_store = _both(hours, estate, whole_days(MONDAY, 2))
+    assert by_camera["date"].tolist() == by_store["date"].tolist() == [MONDAY + timedelta(days=1)]
+
+
+def _history(key: str, name: str, visitors: Mapping[date, float | None], completeness: float = 1.0) -> pd.DataFrame:
     table = STORE_DAILY if key == "store_id" else DAILY_ANALYTICS
     return typed(
         table,

@@ -52,9 +52,9 @@ def _hours(
     """Hours of one camera from two days around; those not given count nobody."""
     begin = RESET - timedelta(hours=28)
     rows = [
-        counted("a", hour, *counts.get((hour - RESET).total_seconds() // 3600 + 4, (0, 0)))
-        for hour in hours_from(begin, 60)
-        if hour < now and (hour - RESET).total_seconds() // 3600 + 4 not in left_out
+        counted("a", hour, *counts.get(position - 24, (0, 0)))
+        for position, hour in enumerate(hours_from(begin, 60))
+        if hour < now and position - 24 not in left_out
     ]
     log = asked([("a", RESET + timedelta(hours=hour - 4), "timeout") for hour in left_out])
     frame = sensor_hours(
@@ -232,6 +232,14 @@ def test_a_door_installed_at_midnight_is_expected_from_then_on() -> None:
     rows += [counted("b", hour, 0, 0) for hour in hours_from(first, 4)]
     hours = sensor_hours(people(rows), regional(), heat(), asked(), estate, RESET, ENDED, ENDED)
     assert _at(store_hours(hours, estate, RESET, ENDED, ENDED), 10)["avg_occupancy"] == 12.5
+
+
+def test_the_night_before_the_first_day_is_not_a_whole_window() -> None:
+    estate = roster([store("s")], [camera("a", "s", installed_on=date(2026, 2, 3))], {"a": ["entrance"]})
+    rows = [counted("a", hour, 5, 5) for hour in hours_from(RESET, 24)]
+    hours = sensor_hours(people(rows), regional(), heat(), asked(), estate, RESET, ENDED, ENDED)
+    assert len(hours) == 4
+    assert _at(hours, 25)["quality"]["avg_occupancy"] == "incomplete_day"
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,5 @@
 -- Schema retail: the fleet registry, what cameras said, what became of asking them, and hourly and daily figures.
--- Columns are described in retail_sensors/tables.py and, from there, by COMMENT ON.
-
-CREATE SCHEMA IF NOT EXISTS retail;
-
-CREATE FUNCTION retail.touch_updated_at() RETURNS trigger
-LANGUAGE plpgsql SET search_path = '' AS $$
-BEGIN
-  NEW.updated_at := pg_catalog.now();
-  RETURN NEW;
-END
-$$;
+-- Columns are described in retail_sensors/tables.py and, from there, by COMMENT ON; functions stand in sql/functions/.
 
 -- The registry -------------------------------------------------------------------------------------------------------
 
@@ -201,14 +191,6 @@ CREATE TABLE retail.collection_log (
   CONSTRAINT collection_log_pkey PRIMARY KEY (sensor_id, endpoint, hour_start)
 ) PARTITION BY RANGE (hour_start);
 
-CREATE FUNCTION retail.remember_success() RETURNS trigger
-LANGUAGE plpgsql SET search_path = '' AS $$
-BEGIN
-  NEW.last_success_at := NEW.asked_at;
-  RETURN NEW;
-END
-$$;
--- A later failure leaves last_success_at: "asked in vain today" and "never answered" are different facts.
 CREATE TRIGGER remember_success BEFORE INSERT OR UPDATE ON retail.collection_log
   FOR EACH ROW WHEN (NEW.outcome IN ('ok', 'ok_with_rejects', 'no_rows', 'beyond_retention'))
   EXECUTE FUNCTION retail.remember_success();
@@ -240,42 +222,7 @@ CREATE TABLE retail.raw_revisions (
 );
 CREATE INDEX raw_revisions_recorded ON retail.raw_revisions (recorded_at);
 
--- Monthly partitions, made by the migration ahead of need and by the loader when history arrives. ------------------------
-
-CREATE FUNCTION retail.ensure_month_partitions(p_table text, p_from timestamptz, p_until timestamptz) RETURNS integer
-LANGUAGE plpgsql SET search_path = '' SET timezone = 'UTC' AS $$
-DECLARE
-  v_month     timestamptz := pg_catalog.date_trunc('month', p_from);
-  v_partition text;
-  v_made      integer := 0;
-  v_time      text;
-BEGIN
-  WHILE v_month < p_until LOOP
-    v_partition := p_table || pg_catalog.to_char(v_month, '"_y"YYYY"m"MM');
-    IF pg_catalog.to_regclass(pg_catalog.format('retail.%I', v_partition)) IS NULL THEN
-      -- Two loaders may want the same month: the second waits here and finds it made.
-      PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('retail.' || v_partition, 0));
-      IF pg_catalog.to_regclass(pg_catalog.format('retail.%I', v_partition)) IS NULL THEN
-        -- LIKE and ATTACH lock the parent more lightly than CREATE ... PARTITION OF: readers and writers go on.
-        EXECUTE pg_catalog.format(
-          'CREATE TABLE retail.%I (LIKE retail.%I INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS)',
-          v_partition, p_table);
-        EXECUTE pg_catalog.format(
-          'ALTER TABLE retail.%I ATTACH PARTITION retail.%I FOR VALUES FROM (%L) TO (%L)',
-          p_table, v_partition, v_month, v_month + interval '1 month');
-        SELECT a.attname INTO v_time
-        FROM pg_catalog.pg_partitioned_table AS p
-        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0]
-        WHERE p.partrelid = pg_catalog.format('retail.%I', p_table)::pg_catalog.regclass;
-        EXECUTE pg_catalog.format('CREATE INDEX ON retail.%I USING brin (%I)', v_partition, v_time);
-        v_made := v_made + 1;
-      END IF;
-    END IF;
-    v_month := v_month + interval '1 month';
-  END LOOP;
-  RETURN v_made;
-END
-$$;
+-- Monthly partitions -------------------------------------------------------------------------------------------------
 
 DO $$
 DECLARE

@@ -1,25 +1,29 @@
 -- Statements on Dagster's own storage, which keeps every event for ever.
 
--- name: delete_old_events
--- Events of before :before that no page of the UI needs: all but asset events, and asset materializations that a newer
--- one of the same asset and partition has superseded. The newest of each partition is what "materialized" means.
+-- name: delete_old_run_events
+-- Events of before :before that only a run's own page shows: steps, logs, inputs, outputs, what was planned or failed.
 DELETE FROM event_logs AS e
 WHERE e.timestamp < %(before)s
   AND (
     e.asset_key IS NULL
     OR e.dagster_event_type IS NULL
-    OR e.dagster_event_type IN ('ASSET_MATERIALIZATION_PLANNED', 'HANDLED_OUTPUT', 'LOADED_INPUT')
-    OR (
-      e.dagster_event_type IN ('ASSET_MATERIALIZATION', 'ASSET_OBSERVATION')
-      AND EXISTS (
-        SELECT FROM event_logs AS newer
-        WHERE newer.asset_key = e.asset_key
-          AND newer.dagster_event_type = e.dagster_event_type
-          AND newer.partition IS NOT DISTINCT FROM e.partition
-          AND newer.id > e.id
-      )
-    )
+    OR e.dagster_event_type IN (
+      'ASSET_MATERIALIZATION_PLANNED', 'ASSET_FAILED_TO_MATERIALIZE', 'HANDLED_OUTPUT', 'LOADED_INPUT')
   )
+
+-- name: delete_superseded_events
+-- Materializations and observations of before :before that a newer one of the same asset and partition has superseded.
+-- The newest of each partition is what "materialized" means.
+WITH newest AS MATERIALIZED (
+  SELECT max(id) AS id
+  FROM event_logs
+  WHERE dagster_event_type IN ('ASSET_MATERIALIZATION', 'ASSET_OBSERVATION')
+  GROUP BY asset_key, dagster_event_type, partition
+)
+DELETE FROM event_logs AS e
+WHERE e.timestamp < %(before)s
+  AND e.dagster_event_type IN ('ASSET_MATERIALIZATION', 'ASSET_OBSERVATION')
+  AND NOT EXISTS (SELECT FROM newest AS n WHERE n.id = e.id)
 
 -- name: delete_orphaned_tags
 -- Tags of asset events that are gone.

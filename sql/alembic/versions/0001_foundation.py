@@ -7,6 +7,9 @@ down_revision = None
 
 
 def upgrade() -> None:
+    run_sql_file("migrations/0001_schema.sql")
+    for function in ("touch_updated_at", "remember_success", "ensure_month_partitions"):
+        run_sql_file(f"functions/{function}.sql")
     run_sql_file("migrations/0001_foundation.sql")
 
 

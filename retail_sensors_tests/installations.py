@@ -1,0 +1,214 @@
+"""Installations for tests: a database, a home folder, a fleet of simulated cameras, and the commands that a user types.
+
+What is expected of them belongs in the tests.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psycopg2
+import yaml
+from psycopg2 import sql
+from sqlalchemy.engine import make_url
+
+from retail_sensors.cli import main
+from retail_sensors.connectors.base import Endpoint, TimeWindow
+from retail_sensors.fleet_file import read_fleet_file
+from retail_sensors.installation import Installation
+from retail_sensors.simulator.camera import DEFAULT_PASSWORD
+from retail_sensors.simulator.fleet import SimulatedFleet, fleet_file
+from retail_sensors.storage.fleet import FleetRegistry
+from retail_sensors.tables import TABLES
+
+ROOT = Path(__file__).resolve().parent.parent
+COLLECTED = ("people_counting_raw", "regional_counting_raw", "heatmap_temporal_raw")
+FIGURES = ("hourly_analytics", "store_hourly", "daily_analytics", "store_daily")
+LINES = tuple(f"line{line}_{way}" for line in (1, 2, 3, 4) for way in ("in", "out"))
+PASSWORD_VARIABLE = "RS_TEST_CAMERA_PASSWORD"
+
+Counted = dict[datetime, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """How a command ended: exit code, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def sentence(self) -> str:
+        """Standard error where it is one line of the program's own, without the program's name."""
+        assert self.err.count("\n") == 1, self.err
+        assert self.err.startswith("retail-sensors: "), self.err
+        return self.err.removeprefix("retail-sensors: ").strip()
+
+
+@dataclass
+class Site:
+    """One installation. `environment` is what its commands get besides the machine's own variables."""
+
+    url: str
+    home: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.environment = {
+            "RETAIL_SENSORS_DATABASE_URL": self.url,
+            "RETAIL_SENSORS_HOME": str(self.home),
+            # Empty rather than unset: an unset variable would be read from a developer's .env.
+            "RETAIL_SENSORS_DAGSTER_DATABASE_URL": "",
+            "RETAIL_SENSORS_ALLOWED_NETWORKS": "127.0.0.0/8",
+            "RETAIL_SENSORS_CONNECT_TIMEOUT_SECONDS": "1",
+            PASSWORD_VARIABLE: DEFAULT_PASSWORD,
+            **self.environment,
+        }
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The whole environment of a command, free of this process's own installation."""
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("RETAIL_SENSORS_", "DAGSTER_"))}
+        return {**own, **self.environment}
+
+    def process(self, *arguments: str | Path, stderr: int = subprocess.PIPE, timeout: float = 120) -> Said:
+        """A command in a process of its own, as a user starts it."""
+        ended = subprocess.run(
+            [sys.executable, "-m", "retail_sensors", *map(str, arguments)],
+            cwd=ROOT,
+            env=self.variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Said(ended.returncode, ended.stdout, ended.stderr or "")
+
+    def run(self, *arguments: str | Path) -> Said:
+        """The same command line within this process, for what a process of its own adds nothing to."""
+        out, err = io.StringIO(), io.StringIO()
+        arguments_before, sys.argv = sys.argv, ["retail-sensors", *map(str, arguments)]
+        code = 0
+        try:
+            with self.entered(), redirect_stdout(out), redirect_stderr(err):
+                try:
+                    main()
+                except SystemExit as end:
+                    code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        finally:
+            sys.argv = arguments_before
+        return Said(code, out.getvalue(), err.getvalue())
+
+    @contextmanager
+    def entered(self) -> Iterator[Installation]:
+        """The installation, with its variables as those of this process until the block ends."""
+        before = dict(os.environ)
+        os.environ.clear()
+        os.environ.update(self.variables)
+        installation = Installation()
+        try:
+            yield installation
+        finally:
+            if "database" in installation.__dict__:
+                installation.database.dispose()
+            os.environ.clear()
+            os.environ.update(before)
+
+    def register(self, fleet: SimulatedFleet, changes: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        """Registers a running fleet's cameras; `changes` to the entries of the file, by camera."""
+        structure = fleet_file(fleet, f"env:{PASSWORD_VARIABLE}")
+        for entry in structure["cameras"]:
+            entry.update((changes or {}).get(entry["name"], {}))
+        self.home.mkdir(parents=True, exist_ok=True)
+        path = self.home / "fleet.yaml"
+        path.write_text(yaml.safe_dump(structure, sort_keys=False))
+        with self.entered() as installation:
+            FleetRegistry(installation.database).add(read_fleet_file(path))
+
+    # Looking into the database --------------------------------------------------------------------------------------
+
+    def fetch(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """The rows of one statement."""
+        with closing(psycopg2.connect(_libpq(self.url), options="-ctimezone=UTC")) as connection:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, parameters)
+                return list(cursor.fetchall())
+
+    def frame(self, statement: str, parameters: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """The same as a frame."""
+        with closing(psycopg2.connect(_libpq(self.url), options="-ctimezone=UTC")) as connection:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, parameters)
+                columns = [column.name for column in cursor.description or ()]
+                return pd.DataFrame(cursor.fetchall(), columns=columns)
+
+    def contents(self, tables: Sequence[str] = (*COLLECTED, *FIGURES)) -> dict[str, list[tuple[Any, ...]]]:
+        """Every column of every row of the tables, `updated_at` included, in the order of the key."""
+        return {
+            name: self.fetch(f'SELECT * FROM retail.{name} ORDER BY {", ".join(TABLES[name].key)}') for name in tables
+        }
+
+    def counted(self, camera: str) -> Counted:
+        """(line 1 in, line 1 out, line 2 in, ...) by hour, as they stand in the raw table."""
+        return {
+            row[0]: tuple(row[1:])
+            for row in self.fetch(
+                f"SELECT r.timestamp, {', '.join(LINES)} FROM retail.people_counting_raw AS r"
+                " JOIN retail.sensor_metadata AS s ON s.id = r.sensor_id WHERE s.sensor_name = %(camera)s",
+                {"camera": camera},
+            )
+        }
+
+    def outcomes(self, camera: str, endpoint: Endpoint = Endpoint.PEOPLE_COUNTING) -> dict[str, int]:
+        """Number of hours by outcome, as the log has them."""
+        return dict(
+            self.fetch(
+                "SELECT l.outcome, count(*) FROM retail.collection_log AS l"
+                " JOIN retail.sensor_metadata AS s ON s.id = l.sensor_id"
+                " WHERE s.sensor_name = %(camera)s AND l.endpoint = %(endpoint)s GROUP BY 1",
+                {"camera": camera, "endpoint": endpoint.value},
+            )
+        )
+
+
+def simulated(fleet: SimulatedFleet, camera: str, window: TimeWindow) -> Counted:
+    """What was truly simulated for a camera in the window, as `Site.counted` gives what arrived."""
+    return {
+        hour.starts_at: tuple(value for line in hour.counts.lines for value in line)
+        for hour in fleet.counts(camera, window.start, window.end)
+        if hour.counts is not None
+    }
+
+
+@contextmanager
+def fresh_database(server_url: str, template: str) -> Iterator[str]:
+    """URL of a fresh, migrated database until the block ends; for fixtures that several tests share."""
+    name = f"site_{uuid.uuid4().hex[:12]}"
+    with closing(psycopg2.connect(_libpq(server_url))) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+            )
+            try:
+                yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
+            finally:
+                cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _libpq(url: str) -> str:
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)

@@ -1,0 +1,38 @@
+-- Makes the native monthly partitions of a table that the span from p_from to p_until (exclusive) needs; returns how many.
+-- Called by the migration and by maintenance ahead of need, and by the loader when history arrives.
+
+CREATE OR REPLACE FUNCTION retail.ensure_month_partitions(p_table text, p_from timestamptz, p_until timestamptz) RETURNS integer
+LANGUAGE plpgsql SET search_path = '' SET timezone = 'UTC' AS $$
+DECLARE
+  v_month     timestamptz := pg_catalog.date_trunc('month', p_from);
+  v_partition text;
+  v_made      integer := 0;
+  v_time      text;
+BEGIN
+  WHILE v_month < p_until LOOP
+    v_partition := p_table || pg_catalog.to_char(v_month, '"_y"YYYY"m"MM');
+    IF pg_catalog.to_regclass(pg_catalog.format('retail.%I', v_partition)) IS NULL THEN
+      -- One transaction at a time makes partitions: the second waits here and finds its month made. A lock for each
+      -- month would not do, since ATTACH also locks sensor_metadata until the transaction ends.
+      PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('retail partitions', 0));
+      IF pg_catalog.to_regclass(pg_catalog.format('retail.%I', v_partition)) IS NULL THEN
+        -- LIKE and ATTACH lock the parent more lightly than CREATE ... PARTITION OF: readers and writers go on.
+        EXECUTE pg_catalog.format(
+          'CREATE TABLE retail.%I (LIKE retail.%I INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS)',
+          v_partition, p_table);
+        EXECUTE pg_catalog.format(
+          'ALTER TABLE retail.%I ATTACH PARTITION retail.%I FOR VALUES FROM (%L) TO (%L)',
+          p_table, v_partition, v_month, v_month + interval '1 month');
+        SELECT a.attname INTO v_time
+        FROM pg_catalog.pg_partitioned_table AS p
+        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0]
+        WHERE p.partrelid = pg_catalog.format('retail.%I', p_table)::pg_catalog.regclass;
+        EXECUTE pg_catalog.format('CREATE INDEX ON retail.%I USING brin (%I)', v_partition, v_time);
+        v_made := v_made + 1;
+      END IF;
+    END IF;
+    v_month := v_month + interval '1 month';
+  END LOOP;
+  RETURN v_made;
+END
+$$;
