@@ -24,7 +24,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @contextmanager
-def simulated(cameras: int | None = None, *, latency: float = 0.0, at: datetime | None = None) -> Iterator[dict[str, Any]]:
+def simulated(
+    cameras: int | None = None, *, latency: float = 0.0, at: datetime | None = None
+) -> Iterator[dict[str, Any]]:
     """Serves that many equal cameras on addresses of their own, or the demo's six without its faults.
 
     Gives the fleet as `cameras add` reads it. `latency` in seconds; `at` stops the cameras' clock at an instant.

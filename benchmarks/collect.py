@@ -34,6 +34,7 @@ from retail_sensors.storage.fleet import FleetRegistry
 
 def idle_definitions() -> dg.Definitions:
     """The project's partitioned assets and jobs, with bodies that do nothing."""
+
     def idle(asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
         @dg.asset(
             key=asset.key,
@@ -55,7 +56,9 @@ def idle_definitions() -> dg.Definitions:
     )
 
 
-def timed_collection(server: Scratch, fleet: Path, window: TimeWindow, definitions: dg.Definitions) -> tuple[float, int]:
+def timed_collection(
+    server: Scratch, fleet: Path, window: TimeWindow, definitions: dg.Definitions
+) -> tuple[float, int]:
     """Seconds to collect the window into fresh databases, and the store-days that stand there afterwards."""
     installation = server.fresh()
     FleetRegistry(installation.database).add(read_fleet_file(fleet))
@@ -92,7 +95,9 @@ def measure(arguments: argparse.Namespace) -> list[Figure]:
     floor, ours = median(seconds["nothing"]), median(seconds["real"])
     return [
         Figure(f"{arguments.days} days, assets that do nothing", floor, "s"),
-        Figure(f"{arguments.days} days x {len(structure['cameras'])} cameras, raw to daily ({days} store-days)", ours, "s"),
+        Figure(
+            f"{arguments.days} days x {len(structure['cameras'])} cameras, raw to daily ({days} store-days)", ours, "s"
+        ),
         Figure("collecting / doing nothing", ours / floor, at_most=1.5),
     ]
 

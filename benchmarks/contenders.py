@@ -11,6 +11,7 @@ import json
 import resource
 import ssl
 import sys
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from time import perf_counter
@@ -72,11 +73,14 @@ async def _counted(get: Get, camera: dict[str, Any], target: str) -> int:
     return 1
 
 
-async def _aiohttp(cameras: list[dict[str, Any]], at: datetime, in_flight: int, order: Callable[..., Awaitable[int]]) -> int:
+async def _aiohttp(
+    cameras: list[dict[str, Any]], at: datetime, in_flight: int, order: Callable[..., Awaitable[int]]
+) -> int:
+    pair = f"{cameras[0]['username']}:{DEFAULT_PASSWORD}"
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"Authorization": aiohttp.BasicAuth(cameras[0]["username"], DEFAULT_PASSWORD).encode()},
+        headers={"Authorization": f"Basic {b64encode(pair.encode()).decode()}"},
     ) as session:
 
         async def get(url: str) -> int:
@@ -124,7 +128,9 @@ async def _collector(cameras: list[dict[str, Any]], at: datetime, in_flight: int
     )
     for endpoint, collection in collections.items():
         if len(collection.rows) != len(cameras) or set(collection.log["outcome"]) != {"ok"}:
-            raise RuntimeError(f"{endpoint.value}: {len(collection.rows)} of {len(cameras)} rows, so the time says nothing")
+            raise RuntimeError(
+                f"{endpoint.value}: {len(collection.rows)} of {len(cameras)} rows, so the time says nothing"
+            )
     return sum(len(collection.log) for collection in collections.values())
 
 
@@ -154,7 +160,8 @@ async def _sweep(name: str, cameras: list[dict[str, Any]], at: datetime, in_flig
         "requests": requests,
         "seconds": seconds,
         # Kilobytes on Linux, bytes on macOS.
-        "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10),
+        "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        / (2**20 if sys.platform == "darwin" else 2**10),
     }
 
 

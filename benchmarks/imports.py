@@ -20,7 +20,7 @@ _FLOOR = "import dagster, pandas"
 
 def _seconds(statement: str) -> float:
     begun = perf_counter()
-    subprocess.run([sys.executable, "-c", statement], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", statement], cwd=ROOT, check=True)
     return perf_counter() - begun
 
 

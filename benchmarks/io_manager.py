@@ -132,7 +132,13 @@ class _Bench:
         def write() -> None:
             with self._database.engine.begin() as connection:
                 frame.to_sql(
-                    TABLE.name, connection, schema="retail", if_exists="append", index=False, method=method, chunksize=chunk
+                    TABLE.name,
+                    connection,
+                    schema="retail",
+                    if_exists="append",
+                    index=False,
+                    method=method,
+                    chunksize=chunk,
                 )
 
         return self._timed(frame, empty=True, write=write)
@@ -180,10 +186,7 @@ def measure(arguments: argparse.Namespace) -> list[Figure]:
     floor = max(speed["COPY, our text"], speed["COPY, to_csv"])
     pandas_best = max(speed["to_sql"], speed["to_sql, multi"])
     return [
-        *(
-            Figure(f"{len(frame):,} rows, {name}", value, "rows/s")
-            for name, value in speed.items()
-        ),
+        *(Figure(f"{len(frame):,} rows, {name}", value, "rows/s") for name, value in speed.items()),
         Figure("IO manager, fresh rows / COPY", speed["fresh"] / floor, at_least=0.7),
         Figure("IO manager, all rows changed / COPY", speed["changed"] / floor, at_least=0.35),
         Figure("IO manager, unchanged re-run / fresh", speed["unchanged"] / speed["fresh"], at_least=1.0),

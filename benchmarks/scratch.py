@@ -38,9 +38,7 @@ class Scratch:
                 connection.autocommit = True
                 with connection.cursor() as cursor:
                     for name in (DATA_DATABASE, DAGSTER_DATABASE):
-                        cursor.execute(
-                            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-                        )
+                        cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
                     # What was dropped is not to be written to disk while the next one is measured.
                     cursor.execute("CHECKPOINT")
         self._installation = Installation()

@@ -6,29 +6,52 @@ outcome is shown belongs in `cli.collect`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from retail_sensors.connectors.base import HISTORY_ENDPOINTS, TimeWindow
+from retail_sensors.connectors.base import HISTORY_ENDPOINTS, Camera, TimeWindow
+from retail_sensors.connectors.localtime import hours_by_day
 from retail_sensors.errors import ConfigurationError
 from retail_sensors.installation import Installation
 from retail_sensors.partitions import FIRST_DAY, check_window, day_ranges, hour_ranges, range_tags
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.fleet import FleetRegistry
 from retail_sensors.storage.sqlfiles import queries
-from retail_sensors.tables import HEATMAP_TEMPORAL_RAW, PEOPLE_COUNTING_RAW, REGIONAL_COUNTING_RAW, VCA_ALARM_STATUS
+from retail_sensors.tables import (
+    HEATMAP_TEMPORAL_RAW,
+    HOURLY_ANALYTICS,
+    PEOPLE_COUNTING_RAW,
+    REGIONAL_COUNTING_RAW,
+    STORE_HOURLY,
+    VCA_ALARM_STATUS,
+)
 
 if TYPE_CHECKING:
     import dagster as dg
 
 HOURS_PER_RUN = 72
 """A run's fixed cost is about a second; three days keep a run, its memory and the progress bar's steps small."""
+FIGURE_HOURS_PER_RUN = 744
+"""Figures are computed from what is stored: a month of them takes little time and memory."""
 DAYS_PER_RUN = 31
 
 _RAW_TABLES = (PEOPLE_COUNTING_RAW, REGIONAL_COUNTING_RAW, HEATMAP_TEMPORAL_RAW, VCA_ALARM_STATUS)
+_FIGURE_TABLES = (HOURLY_ANALYTICS, STORE_HOURLY)
+_HOUR = timedelta(hours=1)
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One run: a job, the keys of its range, and its assets (none named: all of the job's)."""
+
+    job: str
+    first: str
+    last: str
+    assets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +74,7 @@ class CameraOutcome:
     @property
     def is_complete(self) -> bool:
         """Whether every hour that was asked for is in."""
-        return self.hours_in == self.hours_asked and self.hours_asked > 0
+        return self.hours_in == self.hours_asked
 
     @property
     def problems(self) -> list[str]:
@@ -119,39 +142,123 @@ def collect_range(
         raise ConfigurationError("No active camera is registered; `retail-sensors cameras add FILE` registers some.")
     now = datetime.now(UTC)
     window = check_window(window, now)
-    instance = installation.dagster_instance()
-    if defs is None:
-        # Imported here: a wrong date or an unknown camera is told before Dagster's second of imports.
-        from retail_sensors.definitions import build_defs
-
-        defs = build_defs()
     report = Report(window)
-    hours = list(hour_ranges(window, HOURS_PER_RUN))
-    days = list(day_ranges(*_local_dates(database, window, now), DAYS_PER_RUN))
-    total = len(hours) + len(days)
-    steps = [("collect_hours", span) for span in hours] + [("daily_figures", span) for span in days]
-    for done, (job_name, (first, last)) in enumerate(steps):
-        if on_progress:
-            on_progress(done, total, f"{job_name} {first} to {last}")
-        config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "INFO" if verbose else "CRITICAL"}}}}
-        if job_name == "collect_hours":
-            asset_config = {"config": {"cameras": cameras, "overwrite": overwrite}}
-            config["ops"] = {table.name: asset_config for table in _RAW_TABLES}
-        result = defs.resolve_job_def(job_name).execute_in_process(
-            instance=instance, tags=range_tags(first, last), run_config=config, raise_on_error=False
-        )
-        report.runs.append(
-            {"run_id": result.run_id, "job": job_name, "from": first, "to": last, "success": result.success}
-        )
-        report.problems += [
-            f"{event.step_key}, {first} to {last}: {_cause(event)}"
-            for event in result.get_step_failure_events()
-            if not _is_upstream(event)
-        ]
+    steps = list(_steps(database, window, chosen, now))
+    with installation.storage_reached():
+        instance = installation.dagster_instance()
+        if defs is None:
+            # Imported here: a wrong date or an unknown camera is told before Dagster's second of imports.
+            from retail_sensors.definitions import build_defs
+
+            defs = build_defs()
+        for done, step in enumerate(steps):
+            if on_progress:
+                on_progress(done, len(steps), f"{', '.join(step.assets) or step.job} {step.first} to {step.last}")
+            _run(step, report, instance, defs, {"cameras": cameras, "overwrite": overwrite}, verbose)
     if on_progress:
-        on_progress(total, total, "collected")
-    report.cameras = _outcomes(database, window, [camera.name for camera in chosen], report)
+        on_progress(len(steps), len(steps), "collected")
+    report.cameras = _outcomes(database, window, chosen, report, now)
     return report
+
+
+def _run(
+    step: _Step,
+    report: Report,
+    instance: dg.DagsterInstance,
+    defs: dg.Definitions,
+    asking: dict[str, Any],
+    verbose: bool,
+) -> None:
+    import dagster as dg
+
+    config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "INFO" if verbose else "CRITICAL"}}}}
+    if asked := [table.name for table in _RAW_TABLES if table.name in step.assets]:
+        config["ops"] = {name: {"config": asking} for name in asked}
+    result = defs.resolve_job_def(step.job).execute_in_process(
+        instance=instance,
+        tags=range_tags(step.first, step.last),
+        run_config=config,
+        asset_selection=[dg.AssetKey(name) for name in step.assets] or None,
+        raise_on_error=False,
+    )
+    report.runs.append(
+        {
+            "run_id": result.run_id,
+            "job": step.job,
+            "assets": list(step.assets),
+            "from": step.first,
+            "to": step.last,
+            "success": result.success,
+        }
+    )
+    causes = [
+        f"{event.step_key}, {step.first} to {step.last}: {_cause(event)}"
+        for event in result.get_step_failure_events()
+        if not _is_upstream(event)
+    ]
+    if not result.success and not causes:
+        causes = [f"{step.job}, {step.first} to {step.last}: run {result.run_id} failed; its log says why."]
+    report.problems += causes
+
+
+def _steps(database: Database, window: TimeWindow, cameras: Sequence[Camera], now: datetime) -> Iterator[_Step]:
+    """The runs of a window, in order.
+
+    All hours are collected before any figure is computed: what occupancy says of an hour depends on every hour from one
+    reset of its store to the next, and a figure computed between two runs would be of half a day.
+    """
+    for first_key, last_key in hour_ranges(window, HOURS_PER_RUN):
+        yield _Step("collect_hours", first_key, last_key, tuple(table.name for table in _RAW_TABLES))
+    stores = [
+        (ZoneInfo(zone), reset)
+        for zone, reset in database.fetch(
+            queries("collection")["clocks_of_stores"], {"sensors": [str(camera.sensor_id) for camera in cameras]}
+        )
+    ]
+    touched = _touched(database, window, stores, now)
+    spans = list(hour_ranges(touched, FIGURE_HOURS_PER_RUN))
+    names = tuple(table.name for table in _FIGURE_TABLES)
+    # Likewise in a range of several runs: the hours of cameras first, then those of stores, which are made of them.
+    for group in [names] if len(spans) == 1 else [(name,) for name in names]:
+        for first_key, last_key in spans:
+            yield _Step("collect_hours", first_key, last_key, group)
+    days = []
+    for zone, reset in stores:
+        # Where hours before the window are stored, the day whose last hours it brings is computed anew.
+        first = touched.start if touched.start == window.start else _reset_before(touched.start, zone, reset)
+        days.append((first.astimezone(zone).date(), (window.end - _HOUR).astimezone(zone).date()))
+    ended = max(now.astimezone(zone).date() for zone, _ in stores) - _DAY
+    first_day, last_day = min(first for first, _ in days), max(last for _, last in days)
+    for first_key, last_key in day_ranges(max(first_day, FIRST_DAY), min(last_day, ended), DAYS_PER_RUN):
+        yield _Step("daily_figures", first_key, last_key)
+
+
+def _touched(
+    database: Database, window: TimeWindow, stores: Sequence[tuple[ZoneInfo, time]], now: datetime
+) -> TimeWindow:
+    """The window, widened to the stored hours around it that lie between the same two resets of a store as its edges."""
+    last = window.end - _HOUR
+    begin = min(_reset_before(window.start, zone, reset) for zone, reset in stores)
+    end = max(_reset_before(_reset_before(last, zone, reset) + 1.25 * _DAY, zone, reset) for zone, reset in stores)
+    ((earliest, latest),) = database.fetch(
+        queries("collection")["span_of_figures"], {"start": begin, "end": max(end, window.end)}
+    )
+    if earliest is None:
+        return window
+    running = now.replace(minute=0, second=0, microsecond=0) + _HOUR
+    start = min(window.start, _floor(earliest))
+    return TimeWindow(start, max(window.end, min(_floor(latest) + _HOUR, running)))
+
+
+def _reset_before(instant: datetime, zone: ZoneInfo, reset: time) -> datetime:
+    local = instant.astimezone(zone)
+    day = local.date()
+    at = datetime.combine(day, reset, zone).astimezone(UTC)
+    return at if at <= instant else datetime.combine(day - _DAY, reset, zone).astimezone(UTC)
+
+
+def _floor(instant: datetime) -> datetime:
+    return instant.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def _cause(event: dg.DagsterEvent) -> str:
@@ -170,28 +277,31 @@ def _is_upstream(event: dg.DagsterEvent) -> bool:
     return error is not None and error.cls_name == "DagsterDependencyError"
 
 
-def _local_dates(database: Database, window: TimeWindow, now: datetime) -> tuple[date, date]:
-    """First and last local date that the window touches and that has ended in some store; reversed when none has."""
-    zones = {ZoneInfo(name) for (name,) in database.fetch("SELECT DISTINCT timezone FROM retail.stores")}
-    last_instant = window.end - timedelta(microseconds=1)
-    first = min(window.start.astimezone(zone).date() for zone in zones)
-    last = max(last_instant.astimezone(zone).date() for zone in zones)
-    ended = max(now.astimezone(zone).date() for zone in zones) - timedelta(days=1)
-    return max(first, FIRST_DAY), min(last, ended)
-
-
-def _outcomes(database: Database, window: TimeWindow, names: list[str], report: Report) -> list[CameraOutcome]:
+def _outcomes(
+    database: Database, window: TimeWindow, cameras: Sequence[Camera], report: Report, now: datetime
+) -> list[CameraOutcome]:
     rows = database.fetch(
         queries("collection")["outcomes_of_range"],
         {
             "start": window.start,
             "end": window.end,
-            "names": names,
+            "sensors": [str(camera.sensor_id) for camera in cameras],
             "endpoints": [endpoint.value for endpoint in HISTORY_ENDPOINTS],
             "runs": [run["run_id"] for run in report.runs],
         },
     )
-    by_camera: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in names}
-    for name, endpoint, asked, inside, why in rows:
-        by_camera[name][endpoint] = {"asked": asked, "in": inside, "why": why}
-    return [CameraOutcome(name, endpoints) for name, endpoints in sorted(by_camera.items())]
+    found = {(sensor, endpoint): (logged, inside, why) for sensor, endpoint, logged, inside, why in rows}
+    outcomes = []
+    for camera in sorted(cameras, key=lambda camera: camera.name):
+        begun = sum(hour <= now for hours in hours_by_day(window, camera.zone).values() for hour in hours)
+        endpoints = {}
+        for endpoint in HISTORY_ENDPOINTS:
+            if endpoint not in camera.endpoints:
+                continue
+            logged, inside, why = found.get((str(camera.sensor_id), endpoint.value), (0, 0, None))
+            # An hour that no run recorded was not collected, whatever became of the run.
+            if logged < begun:
+                why = why or "the run failed before it was asked"
+            endpoints[endpoint.value] = {"asked": max(begun, logged), "in": inside, "why": why}
+        outcomes.append(CameraOutcome(camera.name, endpoints))
+    return outcomes

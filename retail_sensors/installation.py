@@ -7,11 +7,18 @@ this process see one instance.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retail_sensors.errors import ConfigurationError
+import psycopg2
+import sqlalchemy
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+
+from retail_sensors.errors import ConfigurationError, DatabaseUnavailableError
 from retail_sensors.settings import Settings, load_settings, project_root
 from retail_sensors.storage import migrations
 from retail_sensors.storage.database import Database
@@ -61,8 +68,44 @@ class Installation:
         }
 
     def dagster_instance(self) -> dg.DagsterInstance:
-        """Dagster's instance in this process, the same that the UI shows."""
-        os.environ.update(self.environment())
-        import dagster as dg
+        """Dagster's instance in this process, the same that the UI shows.
 
-        return dg.DagsterInstance.get()
+        Raises DatabaseUnavailableError when its storage does not answer.
+        """
+        os.environ.update(self.environment())
+        with self.storage_reached():
+            # Dagster itself would ask five times more, and write a warning for each.
+            engine = sqlalchemy.create_engine(self.database.dagster_url, connect_args={"connect_timeout": 10})
+            engine.connect().close()
+            engine.dispose()
+            import dagster as dg
+
+            return dg.DagsterInstance.get()
+
+    @contextmanager
+    def storage_reached(self) -> Iterator[None]:
+        """Turns what Dagster raises when its storage breaks off into a DatabaseUnavailableError."""
+        try:
+            yield
+        except Exception as error:
+            cause = _database_error(error)
+            if cause is None:
+                raise
+            url = make_url(self.database.dagster_url)
+            where = f"{url.host or url.query.get('host')}:{url.port or 5432}/{url.database}"
+            words = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+            raise DatabaseUnavailableError(
+                f"Dagster's storage at {where} does not answer ({words}); check that the server runs and that "
+                "RETAIL_SENSORS_DAGSTER_DATABASE_URL, where it is set, is right."
+            ) from error
+
+
+def _database_error(error: BaseException | None) -> BaseException | None:
+    """The driver's own error behind what Dagster raised; None: it was not the database."""
+    while error is not None:
+        if isinstance(error, DBAPIError):
+            error = error.orig
+        if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+            return error
+        error = None if error is None else error.__cause__ or error.__context__
+    return None

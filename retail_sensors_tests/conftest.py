@@ -34,7 +34,7 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         yield server.url("postgres")
     finally:
-        server.stop()
+        server.destroy()
 
 
 def _execute(url: str, statement: sql.Composed) -> None:

@@ -69,10 +69,10 @@ def run_with_progress(
 ) -> Report:
     """Collects the window with a progress bar on standard error."""
     # Dagster takes a second to import: only the commands that need it pay.
-    from retail_sensors.backfill import collect_range
-
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from retail_sensors.backfill import collect_range
 
     console = Console(stderr=True)
     columns = (

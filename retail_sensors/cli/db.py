@@ -1,4 +1,4 @@
-"""`retail-sensors db`: the database. `retail-sensors env` writes `.env` for a plain `dagster dev`, `exec` runs a program in that environment."""
+"""`retail-sensors db`: the database. `env` writes `.env` for a plain `dagster dev`; `exec` runs a program so."""
 
 from __future__ import annotations
 

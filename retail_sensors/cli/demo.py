@@ -22,8 +22,8 @@ from retail_sensors.installation import Installation
 from retail_sensors.storage.sqlfiles import queries
 
 if TYPE_CHECKING:
-    from retail_sensors.storage.database import Database
     from retail_sensors.simulator.fleet import SimulatedFleet
+    from retail_sensors.storage.database import Database
 
 FIRST_PORT = 18600
 
@@ -130,25 +130,23 @@ def _missing(database: Database, window: TimeWindow) -> TimeWindow:
 
 
 def _print(installation: Installation, days: int) -> None:
+    from rich.box import SIMPLE
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     rows = installation.database.fetch(
         queries("collection")["days_of_stores"], {"since": datetime.now(UTC).date() - timedelta(days=days + 1)}
     )
-    table = Table(
-        "store", "day", "visitors", "entries", "exits", "peak hour", "capture %", "complete", title="Store days"
-    )
+    heads = ("store", "day", "visitors", "entries", "exits", "peak", "capture", "complete")
+    table = Table(*(Column(head, no_wrap=True) for head in heads), title="Store days", box=SIMPLE, padding=(0, 1, 0, 0))
     for store, day, visitors, entries, exits, peak, capture, completeness in rows:
         table.add_row(
             store,
             f"{day:%a %d %b}",
             *(("" if value is None else f"{value:,.0f}") for value in (visitors, entries, exits)),
             "" if peak is None else f"{peak:%H:%M}",
-            "" if capture is None else f"{capture:.1f}",
+            "" if capture is None else f"{capture:.1f} %",
             f"{completeness:.0%}",
             style="" if completeness == 1 else "yellow",
         )
-    console = Console()
-    # A terminal says its width; a pipe or a log takes what the table needs.
-    console.print(table, width=None if console.is_terminal else 110)
+    Console().print(table)

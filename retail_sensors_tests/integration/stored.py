@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pandas as pd
 from psycopg2.extras import execute_values
@@ -132,4 +133,5 @@ def stored(database: Database, table: Table, *columns: str) -> list[tuple[Any, .
     """The named columns of every row, in the order of the key."""
     names = ", ".join(f'"{name}"' for name in columns)
     order = ", ".join(f'"{name}"' for name in table.key)
-    return database.fetch(f"SELECT {names} FROM retail.{table.name} ORDER BY {order}")
+    rows = database.fetch(f"SELECT {names} FROM retail.{table.name} ORDER BY {order}")
+    return [tuple(str(value) if isinstance(value, UUID) else value for value in row) for row in rows]

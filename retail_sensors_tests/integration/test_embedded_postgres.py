@@ -554,9 +554,13 @@ def test_server_with_no_connection_left_is_alive(own_server: EmbeddedPostgres) -
     own_server.start()
     url = own_server.url("postgres", driver="postgresql")
     taken = []
-    with pytest.raises(psycopg2.OperationalError, match="too many clients"):
+
+    def take_all() -> None:
         while True:
             taken.append(psycopg2.connect(url))
+
+    with pytest.raises(psycopg2.OperationalError, match="too many clients"):
+        take_all()
     assert own_server.is_alive()
     own_server.start()
     for connection in taken:

@@ -7,8 +7,9 @@ import threading
 import time as clock
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import psycopg2
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg2 import sql
+from psycopg2.extensions import connection as PgConnection
 
 from retail_sensors.errors import ContractError, DatabaseUnavailableError
 from retail_sensors.storage.database import Database
@@ -103,13 +105,22 @@ def test_an_empty_frame_merges_nothing_and_deletes_nothing(database: Database) -
 
 def test_generated_totals_are_computed_and_loaded(database: Database) -> None:
     (camera,) = register(database, "a")
-    store(database, PEOPLE_COUNTING_RAW, reading(camera, NINE, line4_in=7), reading(camera, NINE + HOUR, line2_out=None))
+    store(
+        database, PEOPLE_COUNTING_RAW, reading(camera, NINE, line4_in=7), reading(camera, NINE + HOUR, line2_out=None)
+    )
     assert stored(database, PEOPLE_COUNTING_RAW, "total_in", "total_out", "net_flow") == [(17, 5, 12), (10, None, None)]
 
 
-def test_a_running_hour_grows_until_it_is_final_and_a_slow_earlier_answer_does_not_reopen_it(database: Database) -> None:
+def test_a_running_hour_grows_until_it_is_final_and_a_slow_earlier_answer_does_not_reopen_it(
+    database: Database,
+) -> None:
     (camera,) = register(database, "a")
-    for count, final, told in ((3, False, "inserted"), (3, False, "unchanged"), (8, False, "changed"), (9, True, "changed")):
+    for count, final, told in (
+        (3, False, "inserted"),
+        (3, False, "unchanged"),
+        (8, False, "changed"),
+        (9, True, "changed"),
+    ):
         result = store(database, PEOPLE_COUNTING_RAW, reading(camera, NINE, line1_in=count, is_final=final))
         assert getattr(result, told) == 1
     before = versions(database, PEOPLE_COUNTING_RAW)
@@ -205,7 +216,7 @@ history = st.lists(st.tuples(st.integers(0, 3), st.one_of(st.none(), st.integers
 
 
 @given(history)
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_the_order_and_repetition_the_highest_count_stands(
     database: Database, answers: list[tuple[int, int | None]]
 ) -> None:
@@ -242,7 +253,9 @@ def test_replacing_touches_only_the_window(database: Database) -> None:
         window=window,
     )
     assert result == MergeResult(inserted=1, unchanged=1, deleted=2)
-    assert sorted(entries(database)) == [(a, f"02T{at}") for at in ("07:00", "08:00", "09:00", "10:30", "11:00", "12:00")]
+    assert sorted(entries(database)) == [
+        (a, f"02T{at}") for at in ("07:00", "08:00", "09:00", "10:30", "11:00", "12:00")
+    ]
     after = versions(database, HOURLY_ANALYTICS)
     assert {key: after[key] for key in before if key in after} == {key: before[key] for key in before if key in after}
 
@@ -332,9 +345,11 @@ def test_a_value_that_a_check_refuses_writes_nothing_and_is_a_sentence(database:
         ({"quality": '{"counts": "\ud800"}'}, r"'\\ud800', which is no character"),
     ],
 )
-def test_values_that_only_postgres_can_judge_become_sentences(database: Database, row: dict[str, Any], said: str) -> None:
+def test_values_that_only_postgres_can_judge_become_sentences(
+    database: Database, row: dict[str, Any], said: str
+) -> None:
     (camera,) = register(database, "a")
-    with pytest.raises(ContractError, match="table retail.hourly_analytics") as caught:
+    with pytest.raises(ContractError, match=r"table retail\.hourly_analytics") as caught:
         store(database, HOURLY_ANALYTICS, hour(camera, NINE, **row))
     assert said.replace("\\\\", "\\") in str(caught.value)
     assert entries(database) == {}
@@ -369,10 +384,11 @@ def test_months_are_made_when_history_arrives(database: Database) -> None:
         reading(camera, "2024-03-31T23:59:59.999999"),
     )
     made = months(database, "people_counting_raw") - before
-    assert made == {"_y2023m12", "_y2024m01", "_y2024m02", "_y2024m03"}
-    assert [row[0] for row in database.fetch("SELECT tableoid::regclass::text FROM retail.people_counting_raw ORDER BY timestamp")] == [
-        f"retail.people_counting_raw_y{month}" for month in ("2023m12", "2024m01", "2024m03")
-    ]
+    assert made == {"y2023m12", "y2024m01", "y2024m02", "y2024m03"}
+    assert [
+        row[0]
+        for row in database.fetch("SELECT tableoid::regclass::text FROM retail.people_counting_raw ORDER BY timestamp")
+    ] == [f"retail.people_counting_raw_y{month}" for month in ("2023m12", "2024m01", "2024m03")]
 
 
 def test_a_month_holds_the_same_rules_as_its_table(database: Database) -> None:
@@ -416,7 +432,24 @@ EVERY_KIND = Table(
 )
 texts = st.one_of(
     st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20),
-    st.sampled_from(["", "\\N", "\\.", "\\", "a\tb", "a\nb", "a\r\nb", "\\t", "N", "NULL", "nan", "👪 Ærø", "\u2028", "'; DROP TABLE x; --"]),
+    st.sampled_from(
+        [
+            "",
+            "\\N",
+            "\\.",
+            "\\",
+            "a\tb",
+            "a\nb",
+            "a\r\nb",
+            "\\t",
+            "N",
+            "NULL",
+            "nan",
+            "👪 Ærø",
+            "\u2028",
+            "'; DROP TABLE x; --",
+        ]
+    ),
 )
 instants = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=st.timezones())  # noqa: DTZ001
 values: dict[Kind, st.SearchStrategy[Any]] = {
@@ -438,7 +471,9 @@ values: dict[Kind, st.SearchStrategy[Any]] = {
     Kind.BYTEA: st.binary(max_size=40),
 }
 rows_of_every_kind = st.lists(
-    st.fixed_dictionaries({f"a_{kind.name.lower()}": st.one_of(st.none(), strategy) for kind, strategy in values.items()}),
+    st.fixed_dictionaries(
+        {f"a_{kind.name.lower()}": st.one_of(st.none(), strategy) for kind, strategy in values.items()}
+    ),
     min_size=1,
     max_size=6,
 )
@@ -456,7 +491,9 @@ def every_kind(database: Database) -> Database:
 
 
 @given(rows_of_every_kind)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_every_kind_of_value_comes_back_as_it_went(every_kind: Database, rows: list[dict[str, Any]]) -> None:
     went = frame_of(EVERY_KIND, *({"id": number, **row} for number, row in enumerate(rows)))
     with every_kind.transaction() as connection, connection.cursor() as cursor:
@@ -466,13 +503,17 @@ def test_every_kind_of_value_comes_back_as_it_went(every_kind: Database, rows: l
         came = read_frame(connection, EVERY_KIND)
     # Postgres keeps a JSON value, not its spelling.
     for frame in (went, came):
-        frame["a_jsonb"] = [None if pd.isna(text) else json.dumps(json.loads(text), sort_keys=True) for text in frame["a_jsonb"]]
+        frame["a_jsonb"] = [
+            None if pd.isna(text) else json.dumps(json.loads(text), sort_keys=True) for text in frame["a_jsonb"]
+        ]
     pd.testing.assert_frame_equal(came, went)
 
 
 def test_frames_longer_than_a_chunk_go_and_come_whole(every_kind: Database) -> None:
     size = 120_001
-    went = pd.DataFrame({column.name: pd.Series([None] * size, dtype=column.kind.pandas) for column in EVERY_KIND.columns})
+    went = pd.DataFrame(
+        {column.name: pd.Series([None] * size, dtype=column.kind.pandas) for column in EVERY_KIND.columns}
+    )
     went["id"] = pd.Series(range(size), dtype="Int64")
     went["a_text"] = went["id"].astype("string")
     with every_kind.transaction() as connection:
@@ -484,13 +525,16 @@ def test_frames_longer_than_a_chunk_go_and_come_whole(every_kind: Database) -> N
 def test_instants_of_other_zones_are_stored_as_the_instant(every_kind: Database) -> None:
     frame = frame_of(EVERY_KIND, {"id": 1}, {"id": 2})
     frame["a_timestamp"] = pd.Series(
-        [pd.Timestamp("2026-10-25T01:30", tz="Europe/Lisbon"), pd.Timestamp("2026-02-02T05:30", tz="Asia/Kolkata")],
+        [
+            datetime(2026, 10, 25, 1, 30, tzinfo=ZoneInfo("Europe/Lisbon"), fold=1),
+            pd.Timestamp("2026-02-02T05:30", tz="Asia/Kolkata"),
+        ],
         dtype="object",
     )
     with every_kind.transaction() as connection:
         merge_frame(connection, EVERY_KIND, frame, asset="a", mode="merge")
         came = read_frame(connection, EVERY_KIND)["a_timestamp"]
-    assert list(came) == [utc("2026-10-25T00:30"), utc("2026-02-02T00:00")]
+    assert list(came) == [utc("2026-10-25T01:30"), utc("2026-02-02T00:00")]
     assert str(came.dtype) == "datetime64[us, UTC]"
 
 
@@ -498,10 +542,14 @@ def test_instants_of_other_zones_are_stored_as_the_instant(every_kind: Database)
 def test_the_text_is_utf_8_whatever_the_roles_default_is(every_kind: Database, encoding: str) -> None:
     name = psycopg2.extensions.parse_dsn(every_kind.libpq_url)["dbname"]
     with every_kind.transaction() as connection, connection.cursor() as cursor:
-        cursor.execute(sql.SQL("ALTER DATABASE {} SET client_encoding = {}").format(sql.Identifier(name), sql.Literal(encoding)))
+        cursor.execute(
+            sql.SQL("ALTER DATABASE {} SET client_encoding = {}").format(sql.Identifier(name), sql.Literal(encoding))
+        )
     every_kind.dispose()
     with every_kind.transaction() as connection:
-        merge_frame(connection, EVERY_KIND, frame_of(EVERY_KIND, {"id": 1, "a_text": "日本 👪"}), asset="a", mode="merge")
+        merge_frame(
+            connection, EVERY_KIND, frame_of(EVERY_KIND, {"id": 1, "a_text": "日本 👪"}), asset="a", mode="merge"
+        )
         assert list(read_frame(connection, EVERY_KIND)["a_text"]) == ["日本 👪"]
 
 
@@ -536,7 +584,7 @@ def in_thread(act: Any) -> Iterator[list[Any]]:
     def run() -> None:
         try:
             outcome.append(act())
-        except Exception as error:  # noqa: BLE001 -- whatever it is, the test looks at it
+        except Exception as error:
             outcome.append(error)
 
     thread = threading.Thread(target=run)
@@ -572,17 +620,25 @@ def test_two_writers_of_one_window_do_not_interleave(database: Database) -> None
     assert {sensor for sensor, _ in entries(database)} == {b}
 
 
-def test_a_waiting_writer_sees_what_the_first_wrote_even_where_the_default_is_repeatable_read(database: Database) -> None:
+def test_a_waiting_writer_sees_what_the_first_wrote_even_where_the_default_is_repeatable_read(
+    database: Database,
+) -> None:
     (camera,) = register(database, "a")
     name = psycopg2.extensions.parse_dsn(database.libpq_url)["dbname"]
     with database.transaction() as connection, connection.cursor() as cursor:
         cursor.execute(
-            sql.SQL("ALTER DATABASE {} SET default_transaction_isolation = 'repeatable read'").format(sql.Identifier(name))
+            sql.SQL("ALTER DATABASE {} SET default_transaction_isolation = 'repeatable read'").format(
+                sql.Identifier(name)
+            )
         )
     database.dispose()
     with database.transaction() as connection:
         merge_frame(
-            connection, PEOPLE_COUNTING_RAW, frame_of(PEOPLE_COUNTING_RAW, reading(camera, NINE)), asset="a", mode="merge"
+            connection,
+            PEOPLE_COUNTING_RAW,
+            frame_of(PEOPLE_COUNTING_RAW, reading(camera, NINE)),
+            asset="a",
+            mode="merge",
         )
         with in_thread(lambda: store(database, PEOPLE_COUNTING_RAW, reading(camera, NINE, line1_in=11))) as outcome:
             wait_for_lock(database)
@@ -602,7 +658,7 @@ def test_many_writers_in_different_orders_all_finish(database: Database) -> None
                 rows = [reading(camera, at, line1_in=number + round_) for at in instants_ for camera in cameras]
                 store(database, PEOPLE_COUNTING_RAW, *rows[number % 2 :: 1 + number % 2])
             outcomes.append(None)
-        except Exception as error:  # noqa: BLE001 -- whatever it is, the test looks at it
+        except Exception as error:
             outcomes.append(error)
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
@@ -625,8 +681,8 @@ def test_two_loaders_that_need_the_same_new_month_both_get_it(database: Database
     assert outcome == [MergeResult(inserted=1)]
 
 
-def kill(database: Database, backend: int) -> None:
-    database.fetch(f"SELECT pg_terminate_backend({backend})")
+def kill(database: Database, connection: PgConnection) -> None:
+    database.fetch(f"SELECT pg_terminate_backend({connection.get_backend_pid()})")
 
 
 def test_a_writer_that_is_killed_leaves_the_former_rows(database: Database) -> None:
@@ -634,29 +690,31 @@ def test_a_writer_that_is_killed_leaves_the_former_rows(database: Database) -> N
     store(database, HOURLY_ANALYTICS, hour(camera, NINE, 1.0))
     before = versions(database, HOURLY_ANALYTICS)
     window = (NINE, NINE + HOUR)
+    replacement = frame_of(HOURLY_ANALYTICS, hour(camera, NINE, 2.0))
+
+    def write_twice(connection: PgConnection) -> None:
+        merge_frame(connection, HOURLY_ANALYTICS, replacement, asset="a", mode="replace", window=window)
+        kill(database, connection)
+        merge_frame(connection, HOURLY_ANALYTICS, replacement, asset="a", mode="replace", window=window)
+
     with pytest.raises(DatabaseUnavailableError, match="does not answer"), database.transaction() as connection:
-        replacement = frame_of(HOURLY_ANALYTICS, hour(camera, NINE, 2.0))
-        merge_frame(connection, HOURLY_ANALYTICS, replacement, asset="a", mode="replace", window=window)
-        kill(database, connection.get_backend_pid())
-        merge_frame(connection, HOURLY_ANALYTICS, replacement, asset="a", mode="replace", window=window)
+        write_twice(connection)
     assert versions(database, HOURLY_ANALYTICS) == before
     assert store(database, HOURLY_ANALYTICS, hour(camera, NINE, 3.0)).changed == 1
 
 
-def test_a_reader_that_is_killed_gets_a_sentence_without_a_password(database: Database) -> None:
-    with pytest.raises(DatabaseUnavailableError, match="does not answer"), database.transaction() as connection:
-        kill(database, connection.get_backend_pid())
+def test_a_reader_that_is_killed_gets_a_sentence_and_the_next_one_a_new_connection(database: Database) -> None:
+    def read(connection: PgConnection) -> None:
+        kill(database, connection)
         read_frame(connection, STORES)
+
     with pytest.raises(DatabaseUnavailableError, match="does not answer"), database.transaction() as connection:
-        kill(database, connection.get_backend_pid())
+        read(connection)
+    with pytest.raises(DatabaseUnavailableError, match="does not answer"), database.transaction() as connection:
+        kill(database, connection)
     assert database.fetch("SELECT 1") == [(1,)]
 
 
 def test_a_statement_that_the_server_breaks_off_is_not_called_a_lost_server(database: Database) -> None:
     with pytest.raises(DatabaseUnavailableError, match=r"broke off \(canceling statement due to statement timeout"):
         database.fetch("SET LOCAL statement_timeout = 20; SELECT pg_sleep(10)")
-
-
-def test_kinds_and_dates_cover_the_module() -> None:
-    assert set(values) == set(Kind)
-    assert time(9) < time(10)

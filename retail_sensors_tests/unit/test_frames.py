@@ -136,7 +136,10 @@ def test_a_wrong_type_is_refused_with_the_way_to_convert_it(name: str, values: A
     ("name", "values"),
     [
         ("sensor_id", pd.Series([UUID(CAMERA), UUID(CAMERA)], dtype="object")),
-        ("at", pd.Series([NINE, NINE.astimezone(timezone(timedelta(hours=5, minutes=30))) + timedelta(1)], dtype="object")),
+        (
+            "at",
+            pd.Series([NINE, NINE.astimezone(timezone(timedelta(hours=5, minutes=30))) + timedelta(1)], dtype="object"),
+        ),
         ("at", pd.Series([NINE, NINE + timedelta(1)]).dt.tz_convert("Asia/Kolkata")),
         ("at", pd.Series([NINE, NINE + timedelta(1)], dtype="datetime64[ns, UTC]")),
         ("entries", np.array([1, 2], dtype="int16")),

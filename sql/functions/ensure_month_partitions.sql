@@ -11,11 +11,14 @@ DECLARE
 BEGIN
   WHILE v_month < p_until LOOP
     v_partition := p_table || pg_catalog.to_char(v_month, '"_y"YYYY"m"MM');
-    IF pg_catalog.to_regclass(pg_catalog.format('retail.%I', v_partition)) IS NULL THEN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_class
+                   WHERE relname = v_partition AND relnamespace = 'retail'::pg_catalog.regnamespace) THEN
       -- One transaction at a time makes partitions: the second waits here and finds its month made. A lock for each
       -- month would not do, since ATTACH also locks sensor_metadata until the transaction ends.
       PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('retail partitions', 0));
-      IF pg_catalog.to_regclass(pg_catalog.format('retail.%I', v_partition)) IS NULL THEN
+      -- Asked by a query: to_regclass looks into a cache that waiting for an advisory lock does not refresh.
+      IF NOT EXISTS (SELECT FROM pg_catalog.pg_class
+                     WHERE relname = v_partition AND relnamespace = 'retail'::pg_catalog.regnamespace) THEN
         -- LIKE and ATTACH lock the parent more lightly than CREATE ... PARTITION OF: readers and writers go on.
         EXECUTE pg_catalog.format(
           'CREATE TABLE retail.%I (LIKE retail.%I INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS)',

@@ -1,30 +1,47 @@
 -- Statements on what was collected.
 
+-- name: clocks_of_stores
+-- Zones and reset times of the stores that the cameras :sensors hang in.
+SELECT DISTINCT t.timezone, t.occupancy_reset_time
+FROM retail.stores AS t
+JOIN retail.sensor_metadata AS s ON s.store_id = t.id
+WHERE s.id = ANY (%(sensors)s::uuid[])
+ORDER BY 1, 2
+
+-- name: span_of_figures
+-- First and last hour of the window that has figures; NULL: none has.
+SELECT min(hour_start), max(hour_start)
+FROM retail.hourly_analytics
+WHERE hour_start >= %(start)s AND hour_start < %(end)s
+
 -- name: outcomes_of_range
--- One row for each named camera and endpoint that runs :runs asked within the window: hours asked for, hours that stand
--- in the raw table, and the sentence of the commonest failure among those that do not.
+-- One row for each of the cameras :sensors and each endpoint that runs :runs asked within the window: hours asked for,
+-- hours of them that are in, and the sentence of the commonest failure among those that are not. An hour is in when its row
+-- stands in the raw table and is final, or was given by these runs: a row of when the hour still ran is not enough.
 WITH asked AS (
-  SELECT l.sensor_id, l.endpoint, l.hour_start, l.outcome, l.error,
-    CASE l.endpoint
-      WHEN 'people_counting' THEN EXISTS (
-        SELECT FROM retail.people_counting_raw AS r WHERE r.sensor_id = l.sensor_id AND r."timestamp" = l.hour_start)
-      WHEN 'regional_counting' THEN EXISTS (
-        SELECT FROM retail.regional_counting_raw AS r WHERE r.sensor_id = l.sensor_id AND r."timestamp" = l.hour_start)
+  SELECT l.sensor_id, l.endpoint, l.outcome, l.error,
+    CASE
+      WHEN l.outcome IN ('ok', 'ok_with_rejects') THEN true
+      WHEN l.endpoint = 'people_counting' THEN EXISTS (
+        SELECT FROM retail.people_counting_raw AS r
+        WHERE r.sensor_id = l.sensor_id AND r."timestamp" = l.hour_start AND r.is_final)
+      WHEN l.endpoint = 'regional_counting' THEN EXISTS (
+        SELECT FROM retail.regional_counting_raw AS r
+        WHERE r.sensor_id = l.sensor_id AND r."timestamp" = l.hour_start AND r.is_final)
       ELSE EXISTS (
-        SELECT FROM retail.heatmap_temporal_raw AS r WHERE r.sensor_id = l.sensor_id AND r."timestamp" = l.hour_start)
+        SELECT FROM retail.heatmap_temporal_raw AS r
+        WHERE r.sensor_id = l.sensor_id AND r."timestamp" = l.hour_start AND r.is_final)
     END AS is_in
   FROM retail.collection_log AS l
   WHERE l.hour_start >= %(start)s AND l.hour_start < %(end)s
     AND l.endpoint = ANY (%(endpoints)s)
+    AND l.sensor_id = ANY (%(sensors)s::uuid[])
     AND l.run_id = ANY (%(runs)s)
 )
-SELECT s.sensor_name, a.endpoint, count(*)::integer AS asked, (count(*) FILTER (WHERE a.is_in))::integer AS is_in,
+SELECT a.sensor_id::text, a.endpoint, count(*)::integer AS logged, (count(*) FILTER (WHERE a.is_in))::integer AS is_in,
   mode() WITHIN GROUP (ORDER BY coalesce(a.error, a.outcome)) FILTER (WHERE NOT a.is_in) AS why
 FROM asked AS a
-JOIN retail.sensor_metadata AS s ON s.id = a.sensor_id
-WHERE s.sensor_name = ANY (%(names)s)
-GROUP BY s.sensor_name, a.endpoint
-ORDER BY s.sensor_name, a.endpoint
+GROUP BY a.sensor_id, a.endpoint
 
 -- name: first_incomplete_hour
 -- First hour of the window for which an active camera, other than :without, has no final people counts; NULL: none.

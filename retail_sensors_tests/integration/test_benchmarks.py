@@ -1,0 +1,104 @@
+"""Each benchmark works and cleans up after itself, at a size that says nothing about speed."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def temporary(tmp_path: Path) -> Iterator[Path]:
+    """The folder that the benchmark takes for temporary files; nothing of it may stay."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    # The server of a benchmark that root runs has a user of its own, who must reach its data.
+    for parent in (folder, *folder.parents):
+        if parent.stat().st_uid == os.getuid() and parent.is_relative_to(tmp_path.parent.parent):
+            parent.chmod(parent.stat().st_mode | 0o011)
+    yield folder
+    assert not list(folder.iterdir()), "the benchmark left files behind"
+
+
+def _start(temporary: Path, name: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", f"benchmarks.{name}", *arguments, "--json"],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _processes_of(session: int) -> list[psutil.Process]:
+    """What still runs of the session; the embedded server leaves it, and is found by its folder instead."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return found
+
+
+def _servers_below(folder: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if any(str(folder) in argument for argument in process.cmdline()):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "ratios"),
+    [
+        ("imports", ["--rounds", "1"], 1),
+        ("fleet", ["--cameras", "9", "--in-flight", "4", "--latency", "0.01", "--rounds", "1"], 2),
+        ("io_manager", ["--rows", "1", "--rounds", "1"], 4),
+        ("collect", ["--days", "1", "--rounds", "1"], 1),
+    ],
+)
+def test_a_benchmark_gives_its_ratios_and_leaves_nothing_running(
+    temporary: Path, name: str, arguments: list[str], ratios: int
+) -> None:
+    benchmark = _start(temporary, name, *arguments)
+    output, errors = benchmark.communicate(timeout=300)
+
+    assert benchmark.returncode == 0, errors
+    result = json.loads(output)
+    assert result["benchmark"] == name
+    assert all(math.isfinite(figure["value"]) and figure["value"] > 0 for figure in result["figures"])
+    assert sum(figure["keeps_bar"] is not None for figure in result["figures"]) >= ratios
+    assert not _processes_of(benchmark.pid)
+    assert not _servers_below(temporary)
+
+
+def test_an_interrupted_benchmark_stops_what_it_started(temporary: Path) -> None:
+    benchmark = _start(temporary, "io_manager", "--rows", "400000")
+    try:
+        # The server's folder is there: the benchmark has begun.
+        while not _servers_below(temporary):
+            assert benchmark.poll() is None, "the benchmark ended by itself"
+    finally:
+        benchmark.send_signal(signal.SIGTERM)
+        benchmark.communicate(timeout=60)
+
+    assert benchmark.returncode == 128 + signal.SIGTERM
+    assert not _processes_of(benchmark.pid)
+    assert not _servers_below(temporary)
