@@ -71,6 +71,6 @@ if __name__ == "__main__":
             ("--cameras", {"type": int, "default": 1000}),
             ("--in-flight", {"type": int, "default": 256}),
             ("--latency", {"type": float, "default": 0.3, "help": "seconds that each answer of a slow camera takes"}),
-            ("--rounds", {"type": int, "default": 3, "help": "sweeps of each contender; the median counts"}),
+            ("--rounds", {"type": int, "default": 2, "help": "sweeps of each contender; the median counts"}),
         ],
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -46,8 +46,9 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One run: a job, the keys of its range, and its assets (none named: all of the job's)."""
+    """One run: what it does in two words, its job, the keys of its range, and its assets (none named: all of the job's)."""
 
+    what: str
     job: str
     first: str
     last: str
@@ -153,7 +154,7 @@ def collect_range(
             defs = build_defs()
         for done, step in enumerate(steps):
             if on_progress:
-                on_progress(done, len(steps), f"{', '.join(step.assets) or step.job} {step.first} to {step.last}")
+                on_progress(done, len(steps), f"{step.what} from {step.first}")
             _run(step, report, instance, defs, {"cameras": cameras, "overwrite": overwrite}, verbose)
     if on_progress:
         on_progress(len(steps), len(steps), "collected")
@@ -208,7 +209,7 @@ def _steps(database: Database, window: TimeWindow, cameras: Sequence[Camera], no
     reset of its store to the next, and a figure computed between two runs would be of half a day.
     """
     for first_key, last_key in hour_ranges(window, HOURS_PER_RUN):
-        yield _Step("collect_hours", first_key, last_key, tuple(table.name for table in _RAW_TABLES))
+        yield _Step("asking cameras", "collect_hours", first_key, last_key, tuple(table.name for table in _RAW_TABLES))
     stores = [
         (ZoneInfo(zone), reset)
         for zone, reset in database.fetch(
@@ -221,7 +222,7 @@ def _steps(database: Database, window: TimeWindow, cameras: Sequence[Camera], no
     # Likewise in a range of several runs: the hours of cameras first, then those of stores, which are made of them.
     for group in [names] if len(spans) == 1 else [(name,) for name in names]:
         for first_key, last_key in spans:
-            yield _Step("collect_hours", first_key, last_key, group)
+            yield _Step("hourly figures", "collect_hours", first_key, last_key, group)
     days = []
     for zone, reset in stores:
         # Where hours before the window are stored, the day whose last hours it brings is computed anew.
@@ -230,7 +231,7 @@ def _steps(database: Database, window: TimeWindow, cameras: Sequence[Camera], no
     ended = max(now.astimezone(zone).date() for zone, _ in stores) - _DAY
     first_day, last_day = min(first for first, _ in days), max(last for _, last in days)
     for first_key, last_key in day_ranges(max(first_day, FIRST_DAY), min(last_day, ended), DAYS_PER_RUN):
-        yield _Step("daily_figures", first_key, last_key)
+        yield _Step("daily figures", "daily_figures", first_key, last_key)
 
 
 def _touched(

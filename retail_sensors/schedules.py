@@ -68,7 +68,7 @@ def running_hour(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 )
 def ended_days(context: dg.ScheduleEvaluationContext, database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
     """One run of the dates that have ended, or that have been completed, since half an hour before."""
-    dates = sorted({day for day, _ in _just_ended(_tick(context), database.roster().stores)})
+    dates = sorted({day for day, _ in just_ended(_tick(context), database.roster().stores)})
     if not dates:
         return dg.SkipReason("No store's local day or occupancy day ended in the last half hour.")
     return _run(context, day_key(dates[0]), day_key(dates[-1]), "ended days")
@@ -86,13 +86,13 @@ def ended_occupancy_days(
 ) -> dg.RunRequest | dg.SkipReason:
     """One run of the hours from reset to reset."""
     tick = _tick(context)
-    starts = [start for _, start in _just_ended(tick, database.roster().stores) if start is not None]
+    starts = [start for _, start in just_ended(tick, database.roster().stores) if start is not None]
     if not starts:
         return dg.SkipReason("No store's occupancy day ended in the last half hour.")
     return _run(context, hour_key(min(starts)), hour_key(tick - _HOUR), "ended occupancy days")
 
 
-def _just_ended(tick: datetime, stores: pd.DataFrame) -> set[tuple[date, datetime | None]]:
+def just_ended(tick: datetime, stores: pd.DataFrame) -> set[tuple[date, datetime | None]]:
     """Dates of local days that ended in the half hour that the tick looks back on, with None; and dates of occupancy
     days that did, with the instant at which they started."""
     slot = tick - (tick - datetime.min.replace(tzinfo=UTC)) % _SLOT

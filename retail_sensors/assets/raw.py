@@ -25,6 +25,10 @@ from retail_sensors.tables import (
 )
 
 _ANSWERS = [outcome.value for outcome in Outcome if outcome.is_answer]
+_WITHOUT_ERROR = {
+    Outcome.NO_ROWS.value: "it answered, but not for these hours",
+    Outcome.BEYOND_RETENTION.value: "it no longer holds these hours",
+}
 
 
 class CollectConfig(dg.Config):
@@ -56,8 +60,8 @@ def _raw_asset(table: Table, endpoint: Endpoint, what: str) -> dg.AssetsDefiniti
         collection = cameras.collect(endpoint, run_window(context), config.cameras, context.run_id)
         collected = CollectedWindow(collection, config.overwrite)
         outcomes = outcomes_by_camera(collection, database.roster().sensors)
-        for line in outcomes.itertuples():
-            context.log.info(f"{line.camera}: {line.told}")
+        for camera, asked, inside, told in outcomes.itertuples(index=False):
+            (context.log.info if inside == asked else context.log.warning)(f"{camera}: {told}")
         if every_camera_failed(collection):
             database.record(table, collected, context.run_id)
             raise dg.Failure(
@@ -85,14 +89,19 @@ def outcomes_by_camera(collection: Collection, sensors: pd.DataFrame) -> pd.Data
     rows = []
     for sensor_id, hours in log.groupby("sensor_id", sort=False):
         inside = int(hours["row_count"].sum())
-        failed = hours[~hours["outcome"].isin(_ANSWERS)]
-        told = f"{inside} of {len(hours)} hours"
-        if len(failed):
-            worst = failed["outcome"].value_counts().index[0]
-            told += f"; {worst}: {failed['error'].dropna().iloc[0] if failed['error'].notna().any() else worst}"
-        if rejected := int(hours["rejected_count"].max()):
-            told += f"; {rejected} rows rejected, see retail.rejected_payloads"
-        rows.append((names.get(sensor_id, str(sensor_id)), len(hours), inside, told))
+        told = [f"{inside} of {len(hours)} hours"]
+        sentences: set[str] = set()
+        for outcome, missing in hours[hours["row_count"] == 0].groupby("outcome"):
+            errors = missing["error"].dropna()
+            why = errors.iloc[0] if len(errors) else _WITHOUT_ERROR.get(str(outcome), str(outcome))
+            sentences.add(why)
+            told.append(f"{len(missing)} {outcome}: {why}")
+        # Where good rows came with bad ones, the sentence about the bad ones stands beside the good ones.
+        beside = hours.loc[hours["row_count"] > 0, "error"].dropna()
+        told += [sentence for sentence in dict.fromkeys(beside) if sentence not in sentences][:1]
+        if hours["rejected_count"].any():
+            told.append("see retail.rejected_payloads")
+        rows.append((names.get(sensor_id, str(sensor_id)), len(hours), inside, "; ".join(told)))
     return pd.DataFrame(rows, columns=["camera", "hours asked", "hours in", "told"]).sort_values(
         "camera", ignore_index=True
     )

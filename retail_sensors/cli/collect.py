@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,6 +38,12 @@ def parse_instant(text: str, option: str) -> datetime:
         ) from None
     if instant.tzinfo is None:
         raise ConfigurationError(f"{option} {text!r} has no zone; write for example {text}Z for UTC or {text}+01:00.")
+    try:
+        # A day's room on either side: what is asked lies a little around it.
+        for margin in (timedelta(days=-2), timedelta(days=2)):
+            instant.astimezone(UTC) + margin
+    except OverflowError:
+        raise ConfigurationError(f"{option} {text!r} is no time that a camera can know.") from None
     return instant.astimezone(UTC)
 
 
@@ -93,6 +99,7 @@ def run_with_progress(
 
 def _print(report: Report) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(
@@ -100,10 +107,10 @@ def _print(report: Report) -> None:
     )
     for outcome in report.cameras:
         table.add_row(
-            outcome.camera,
+            escape(outcome.camera),
             str(outcome.hours_in),
             str(outcome.hours_asked),
-            "\n".join(outcome.problems) or "complete",
+            escape("\n".join(outcome.problems)) or "complete",
             style="" if outcome.is_complete else "yellow",
         )
     console = Console()
@@ -111,8 +118,8 @@ def _print(report: Report) -> None:
     for problem in report.problems:
         console.print(problem, style="red", markup=False)
     missing = sum(outcome.hours_asked - outcome.hours_in for outcome in report.cameras)
-    console.print(
-        "All that was asked for is in."
-        if report.is_complete
-        else f"{missing} camera-hours are not in; the runs are in the Dagster UI (`retail-sensors up`)."
-    )
+    if report.is_complete:
+        console.print("All that was asked for is in.")
+    else:
+        what = f"{missing} hours of cameras' reports are not in" if missing else "Not all figures could be computed"
+        console.print(f"{what}; the runs are in the Dagster UI (`retail-sensors up`).")

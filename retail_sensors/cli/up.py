@@ -6,16 +6,20 @@ that group, waits and escalates: `dagster dev` was seen alive long after SIGTERM
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,7 +44,10 @@ def up(
     installation = Installation()
     port = port or installation.settings.webserver_port
     if is_up(installation):
-        raise ConfigurationError(f"It is already up: {_state(installation)['url']}. `retail-sensors down` stops it.")
+        raise _already_up(installation)
+    _refuse_taken(port)
+    # A database that does not answer is told here, not in the log of a process that has left the terminal.
+    installation.environment()
     if detach:
         _detach(installation, port)
         return
@@ -66,6 +73,29 @@ def down() -> None:
 def is_up(installation: Installation) -> bool:
     """Whether a supervisor of this installation runs."""
     return _supervisor_process(_state(installation)) is not None
+
+
+def served_port(installation: Installation) -> int | None:
+    """First port of the demo's cameras where a running supervisor serves them; None where none does."""
+    port = _state(installation).get("cameras_port")
+    return int(port) if port is not None and is_up(installation) else None
+
+
+def _already_up(installation: Installation) -> ConfigurationError:
+    url = _state(installation).get("url", "it is just starting")
+    return ConfigurationError(f"It is already up: {url}. `retail-sensors down` stops it.")
+
+
+def _refuse_taken(port: int) -> None:
+    with socket.socket() as probe:
+        # As the web server binds: a port that was left a moment ago is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"The UI cannot listen on 127.0.0.1:{port} ({error.strerror}); choose another with --port."
+            ) from None
 
 
 def _state(installation: Installation) -> dict[str, Any]:
@@ -105,9 +135,21 @@ def _end(processes: list[psutil.Process]) -> None:
                 send(process)
             except psutil.NoSuchProcess:
                 continue
-        _, processes = psutil.wait_procs(processes, timeout=_GRACE_SECONDS)
+        deadline = time.monotonic() + _GRACE_SECONDS
+        while processes := [process for process in processes if _is_running(process)]:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
         if not processes:
             return
+
+
+def _is_running(process: psutil.Process) -> bool:
+    # Where nothing collects orphans, as in a container without an init, an ended process stays as a zombie.
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _marked_processes(mark: str) -> list[psutil.Process]:
@@ -132,9 +174,16 @@ class _Supervisor:
         self._mark = f"{os.getpid()}-{time.time_ns()}"
         self._state_path = installation.settings.home / "up.json"
         self._url = f"http://127.0.0.1:{port}"
+        self._cameras_port: int | None = None
 
     def run(self) -> None:
         """Starts everything and waits until a signal or until Dagster ends."""
+        with self._alone():
+            # A supervisor that was killed leaves its children behind.
+            _end_session(_state(self._installation))
+            self._run()
+
+    def _run(self) -> None:
         environment = {**os.environ, **self._installation.environment(), "RETAIL_SENSORS_UP": self._mark}
         program = shutil.which("dagster", path=str(Path(sys.executable).parent)) or shutil.which("dagster")
         if program is None:
@@ -144,7 +193,10 @@ class _Supervisor:
         if self._installation.database.is_embedded:
             home = self._installation.settings.home
             threading.Thread(target=keep_alive, args=(home, self._stop), daemon=True).start()
-        children = [*self._simulator(environment)]
+        self._write_state()
+        cameras = self._simulator(environment)
+        children = [] if cameras is None else [cameras]
+        self._write_state()
         log_path = self._installation.files / "dagster-dev.log"
         with log_path.open("ab") as log:
             dagster = subprocess.Popen(  # noqa: S603 -- our own program
@@ -156,40 +208,67 @@ class _Supervisor:
                 start_new_session=True,
             )
         children.append(dagster)
-        self._write_state()
         try:
             self._await_answer(dagster, log_path)
-            typer.echo(f"The Dagster UI answers at {self._url} (schedules are on; Ctrl-C stops it, Postgres goes on)")
+            if not self._stop.is_set():
+                typer.echo(
+                    f"The Dagster UI answers at {self._url} (schedules are on; Ctrl-C stops it, Postgres goes on)"
+                )
             while not self._stop.wait(1):
                 if dagster.poll() is not None:
                     raise RetailSensorsError(f"Dagster ended by itself; its last words are in {log_path}.")
+                if cameras is not None and cameras.poll() is not None:
+                    cameras = None
+                    typer.echo(
+                        f"The demo's cameras are not served any more; the reason is in {self._simulator_log}.", err=True
+                    )
+                    self._cameras_port = None
+                    self._write_state()
         finally:
             self._stop.set()
             _end([process for child in children if (process := _as_process(child.pid)) is not None])
             _end(_marked_processes(self._mark))
             self._state_path.unlink(missing_ok=True)
 
-    def _simulator(self, environment: dict[str, str]) -> list[subprocess.Popen[bytes]]:
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keeps a second supervisor of this installation out until the block ends."""
+        with (self._installation.settings.home / "up.lock").open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise _already_up(self._installation) from None
+            yield
+
+    @property
+    def _simulator_log(self) -> Path:
+        return self._installation.files / "simulator.log"
+
+    def _simulator(self, environment: dict[str, str]) -> subprocess.Popen[bytes] | None:
         from retail_sensors.cli.demo import demo_port
 
-        first_port = demo_port(self._installation)
-        if first_port is None:
-            return []
-        log_path = self._installation.files / "simulator.log"
-        with log_path.open("ab") as log:
-            return [
-                subprocess.Popen(  # noqa: S603 -- our own program
-                    [sys.executable, "-m", "retail_sensors", "simulate", "--port", str(first_port)],
-                    env=environment,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-            ]
+        self._cameras_port = demo_port(self._installation)
+        if self._cameras_port is None:
+            return None
+        with self._simulator_log.open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 -- our own program
+                [sys.executable, "-m", "retail_sensors", "simulate", "--port", str(self._cameras_port)],
+                cwd=self._installation.root,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def _write_state(self) -> None:
         own = psutil.Process()
-        state = {"pid": own.pid, "started_at": own.create_time(), "mark": self._mark, "url": self._url}
+        state = {
+            "pid": own.pid,
+            "started_at": own.create_time(),
+            "mark": self._mark,
+            "url": self._url,
+            "cameras_port": self._cameras_port,
+        }
         temporary = self._state_path.with_suffix(".new")
         temporary.write_text(json.dumps(state))
         temporary.replace(self._state_path)

@@ -119,7 +119,8 @@ class Database:
         """
         try:
             pooled = self.engine.raw_connection()
-        except OperationalError as error:
+        except (OperationalError, psycopg2.OperationalError) as error:
+            # A raw connection's first failure comes from the driver itself, unwrapped.
             raise self.unavailable(error) from error
         connection = pooled.driver_connection
         try:

@@ -187,8 +187,11 @@ def _present_cells(series: pd.Series[Any], kind: Kind) -> list[str]:
     match kind:
         case Kind.INTEGER | Kind.BIGINT:
             return list(map(str, series.to_numpy(dtype="int64").tolist()))
-        case Kind.NUMERIC | Kind.DOUBLE:
+        case Kind.DOUBLE:
             return list(map(repr, series.to_numpy(dtype="float64").tolist()))
+        case Kind.NUMERIC:
+            # A numeric keeps the digits that it was written with: 66 people, not 66.0.
+            return [repr(value).removesuffix(".0") for value in series.to_numpy(dtype="float64").tolist()]
         case Kind.BOOLEAN:
             return np.where(series.to_numpy(dtype=bool), "t", "f").tolist()
         case Kind.TIMESTAMP:

@@ -13,8 +13,9 @@ from retail_sensors.errors import ContractError
 from retail_sensors.io_managers.postgres import PostgresIOManager
 from retail_sensors.partitions import DAILY, DAYS_POLICY, HOURLY, HOURS_OF_DAY, HOURS_POLICY, range_tags
 from retail_sensors.resources.database import DatabaseResource
+from retail_sensors.storage.collections import CollectedWindow
 from retail_sensors.storage.database import Database
-from retail_sensors.tables import DAILY_ANALYTICS, HOURLY_ANALYTICS, PEOPLE_COUNTING_RAW, STORES
+from retail_sensors.tables import COUNTING_LINES, DAILY_ANALYTICS, HOURLY_ANALYTICS, PEOPLE_COUNTING_RAW, STORES
 from retail_sensors_tests.integration.stored import (
     HOUR,
     day,
@@ -55,7 +56,13 @@ def asset_of(
 ) -> dg.AssetsDefinition:
     """An asset that returns the frame, or what `frame` makes of the run's context."""
 
-    @dg.asset(name=name, metadata=metadata, partitions_def=partitions_def, backfill_policy=HOURS_POLICY, **options)
+    @dg.asset(
+        name=name,
+        metadata=metadata,
+        partitions_def=partitions_def,
+        backfill_policy=HOURS_POLICY if partitions_def else None,
+        **options,
+    )
     def made(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         return dg.MaterializeResult(value=frame(context) if callable(frame) else frame)
 
@@ -90,10 +97,9 @@ def refusal(instance: dg.DagsterInstance, *assets: dg.AssetsDefinition, key: str
     assert not result.get_asset_materialization_events()
     (failure,) = result.get_step_failure_events()
     error = failure.step_failure_data.error
-    while error is not None and error.cause is not None:
+    while error is not None and error.cls_name != ContractError.__name__:
         error = error.cause
-    assert error is not None
-    assert error.cls_name == ContractError.__name__
+    assert error is not None, failure.step_failure_data.error
     return error.message
 
 
@@ -200,24 +206,15 @@ def test_daily_dates_are_replaced_as_dates(database: Database, instance: dg.Dags
 def test_without_partitions_a_whole_table_is_merged_and_counted(
     database: Database, instance: dg.DagsterInstance
 ) -> None:
-    register(database, "a")
-    ((organization,),) = database.fetch("SELECT id::text FROM retail.organizations")
-    (row,) = database.fetch("SELECT id::text FROM retail.stores")
-    more = {"organization_id": organization, "store_name": "b", "timezone": "UTC", "traffic_basis": "entries"}
-    assert row
-    lines = pd.DataFrame(
-        {
-            "sensor_id": [database.fetch("SELECT id::text FROM retail.sensor_metadata")[0][0]],
-            "line_number": [1],
-            "role": ["entrance"],
-            "is_inverted": [False],
-            "line_name": [None],
-        }
+    (camera,) = register(database, "a")
+    lines = frame_of(
+        COUNTING_LINES,
+        {"sensor_id": camera, "line_number": 1, "role": "entrance", "is_inverted": False},
+        {"sensor_id": camera, "line_number": 2, "role": "passerby", "is_inverted": False},
     )
-    assert more
     asset = asset_of(lines, name="counting_lines", metadata={"write_mode": "merge"}, partitions_def=None)
     metadata = shown(run(instance, asset, key=None), "counting_lines")
-    assert (metadata["dagster/row_count"], metadata["rows inserted"]) == (1, 1)
+    assert (metadata["dagster/row_count"], metadata["rows inserted"]) == (2, 2)
 
 
 # Loading ----------------------------------------------------------------------------------------------------------------
@@ -421,15 +418,14 @@ def test_an_asset_that_cannot_be_meant_is_refused(
     assert stored(database, HOURLY_ANALYTICS, "sensor_id") == []
 
 
-def test_a_collection_loads_only_as_a_frame() -> None:
-    handler_types = [
-        handled
-        for handler in PostgresIOManager(database=DatabaseResource())
-        .create_io_manager(dg.build_init_resource_context())
-        ._handlers_by_type  # type: ignore[attr-defined]
-        for handled in (handler.__name__,)
-    ]
-    assert handler_types == ["DataFrame", "CollectedWindow"]
+def test_a_collection_loads_only_as_a_frame(database: Database, instance: dg.DagsterInstance) -> None:
+    @dg.asset(partitions_def=HOURLY, backfill_policy=HOURS_POLICY, io_manager_def=dg.mem_io_manager)
+    def reader(hourly_analytics: CollectedWindow) -> int:
+        return 0
+
+    result = run(instance, asset_of(frame_of(HOURLY_ANALYTICS)), reader, fails=True)
+    (failure,) = result.get_step_failure_events()
+    assert "annotate the input with pd.DataFrame" in str(failure.step_failure_data.error)
 
 
 # Connections ------------------------------------------------------------------------------------------------------------

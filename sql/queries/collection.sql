@@ -44,11 +44,11 @@ FROM asked AS a
 GROUP BY a.sensor_id, a.endpoint
 
 -- name: first_incomplete_hour
--- First hour of the window for which an active camera, other than :without, has no final people counts; NULL: none.
+-- First hour of the window for which one of the cameras :names has no final people counts; NULL: none.
 SELECT min(h.hour_start)
 FROM generate_series(%(start)s::timestamptz, %(end)s::timestamptz - interval '1 hour', interval '1 hour') AS h (hour_start)
 CROSS JOIN retail.sensor_metadata AS s
-WHERE s.is_active AND s.sensor_name <> %(without)s
+WHERE s.sensor_name = ANY (%(names)s)
   AND NOT EXISTS (
     SELECT FROM retail.people_counting_raw AS r
     WHERE r.sensor_id = s.id AND r.is_final

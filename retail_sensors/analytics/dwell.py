@@ -1,0 +1,472 @@
+"""How long detections stay in a region, and what follows: one region of a camera on a day, and in an hour.
+
+Frames in, frames out: a camera's answers on how many detections stayed longer than 5 to 1800 s to `region_stays`, and those
+with the hours of `hourly_analytics` to `region_hours` and `region_days`. A detection is not a person: who is lost and
+found again counts twice, and each stay is that much shorter, so that the product, people present, is right.
+
+    S(k) = detections staying longer than k / detections, S(0) = 1, log-linear between the thresholds (a constant hazard there)
+    mean stay = integral of S = sum (S_k - S_k+1) dt / ln(S_k / S_k+1), trapezoid (S_k + 0) dt / 2 where a point is 0
+    L = detections a second x mean stay                                   Little's law: mean number present
+    share of time occupied <= 1 - exp(-L / g), groups of g arriving at random: M/G/infinity is empty with probability exp(-L / g)
+
+The integral ends at 1800 s. With S(1800) over LONG the mean stay, and L, are lower bounds, and the bound above does not hold. Dwell
+of a whole store belongs in `occupancy`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from retail_sensors.analytics import frames, jsontext
+from retail_sensors.analytics.frames import DAY, HOUR, Array
+from retail_sensors.analytics.localtime import calendar
+from retail_sensors.analytics.quality import Vocabulary, quality_texts
+from retail_sensors.analytics.readings import hour_rows, last_of_each
+from retail_sensors.analytics.roster import LINES, Layout, Roster
+from retail_sensors.errors import ConfigurationError
+from retail_sensors.tables import Column, Kind, Table
+
+THRESHOLDS = (5, 10, 30, 60, 100, 300, 600, 1800)
+"""Seconds of the questions that a camera answers about stays."""
+
+LONG = 0.02
+"""Largest share of stays over 1800 s with which the rest of them is neglected."""
+
+HEAT_MARGIN = 1.2
+"""Most people present in regions that do not overlap, per person in view by the heat value."""
+
+REASONS: dict[str, str] = {
+    "not_collected": "there is no reading of this region, or no answer about stays, for this time",
+    "nobody_detected": "no detection entered the region",
+    "inconsistent_answers": "more detections stayed longer than a threshold than entered at all",
+    "stay_is_lower_bound": "more than 2 % stay longer than 1800 s: the time occupied has no upper bound",
+    "no_capacity": "the region has no capacity",
+}
+"""Reasons for NULL in `quality` of the three frames, and what they mean."""
+
+
+def _region_key(row: str) -> tuple[Column, ...]:
+    return (
+        Column("sensor_id", Kind.UUID, "The camera, `sensor_metadata.id`.", nullable=False),
+        Column("region_number", Kind.INTEGER, f"1 to 4, as on the camera; {row}.", nullable=False),
+    )
+
+
+def _quality(notes: str) -> Column:
+    return Column("quality", Kind.JSONB, f"For each column that is NULL, its reason; {notes}.", nullable=False)
+
+
+_STAY = Column(
+    "mean_stay_seconds",
+    Kind.DOUBLE,
+    "Mean stay of a detection by the day's log-linear curve; a lower bound where `quality` says so.",
+    unit="s",
+)
+_PRESENT = (
+    Column("entries", Kind.DOUBLE, "Detections entering the region, re-detections included.", unit="detections"),
+    _STAY,
+    Column("short_stay_share", Kind.DOUBLE, "1 - S(10 s) of the day.", unit="ratio"),
+    Column("avg_occupancy", Kind.DOUBLE, "Mean number present, by Little's law.", unit="people"),
+    Column(
+        "share_occupied_upper",
+        Kind.DOUBLE,
+        "Share of time with anybody in the region, at most; modelled for groups that arrive at random.",
+        unit="ratio",
+    ),
+    Column("utilization", Kind.DOUBLE, "avg_occupancy over the region's capacity, not clipped.", unit="ratio"),
+)
+_NOTES = (
+    "`stay`: `lower_bound` or `made_monotone`; `avg_occupancy`: `above_heat` where regions hold more than is in view"
+)
+
+REGION_STAYS = Table(
+    name="region_stays",
+    row="How long the detections of one region of one camera stayed on one local day.",
+    key=("sensor_id", "region_number", "date"),
+    time_column="date",
+    columns=(
+        *_region_key("the region"),
+        Column("date", Kind.DATE, "The camera's local calendar day.", nullable=False),
+        *(
+            Column(f"stay_over_{seconds}_s", Kind.DOUBLE, f"Share staying longer than {seconds} s.", unit="ratio")
+            for seconds in THRESHOLDS
+        ),
+        _STAY,
+        Column("short_stay_share", Kind.DOUBLE, "1 - S(10 s).", unit="ratio"),
+        _quality("`stay`: `lower_bound` or `made_monotone`"),
+    ),
+)
+REGION_HOURS = Table(
+    name="region_hours",
+    row="The people present in one region of one camera in one hour.",
+    key=("sensor_id", "region_number", "hour_start"),
+    time_column="hour_start",
+    columns=(
+        *_region_key("the region"),
+        Column("hour_start", Kind.TIMESTAMP, "Start of the hour as an instant.", nullable=False),
+        *_PRESENT,
+        _quality(_NOTES),
+    ),
+)
+REGION_DAYS = Table(
+    name="region_days",
+    row="The people present in one region of one camera on one local day of its store: means over its known hours.",
+    key=("sensor_id", "region_number", "date"),
+    time_column="date",
+    columns=(
+        *_region_key("the region"),
+        Column("date", Kind.DATE, "The store's local calendar day.", nullable=False),
+        *_PRESENT,
+        Column(
+            "data_completeness", Kind.DOUBLE, "Known hours over the hours of the day.", nullable=False, unit="ratio"
+        ),
+        _quality(_NOTES),
+    ),
+)
+
+_SECONDS = np.array((0, *THRESHOLDS), dtype=np.float64)
+_SHARES = tuple(f"stay_over_{seconds}_s" for seconds in THRESHOLDS)
+_SHORT = THRESHOLDS.index(10)
+_LOWER, _MONOTONE, _HEAT = "lower_bound", "made_monotone", "above_heat"
+
+
+def survival(detections: Array, longer: Array) -> tuple[Array, Array]:
+    """S at THRESHOLDS, shape (rows, 8), and whether it had to be made monotone; NaN where an input is NaN or nobody came.
+
+    `longer` has shape (rows, 8). A share over 1 is no share: NaN over the whole row. A share over that of a shorter threshold
+    becomes that one: the same stays were asked for twice, and a stay is not overstated.
+    """
+    share = frames.ratio(longer, detections[:, None])
+    share[(share > 1).any(axis=1)] = np.nan
+    falling = np.fmin.accumulate(share, axis=1)
+    falling = np.where(np.isnan(share), np.nan, falling)
+    return falling, np.asarray((falling < share).any(axis=1))
+
+
+def mean_stay(shares: Array) -> Array:
+    """Mean stay in seconds from S at THRESHOLDS, shape (rows, 8), that does not rise; NaN where a share is NaN."""
+    curve = np.concatenate([np.ones((len(shares), 1)), shares], axis=1)
+    high, low = curve[:, :-1], curve[:, 1:]
+    # near 1 the quotient of two vanishing differences loses its digits; the mean of both ends differs by (ln ratio)^2 / 12
+    steep = (low > 0) & (low < high * (1 - 1e-6))
+    fall = np.log(np.where(steep, high, 2.0) / np.where(steep, low, 1.0))
+    height = np.where(steep, (high - low) / fall, (high + low) / 2)
+    return np.asarray((height * np.diff(_SECONDS)).sum(axis=1))
+
+
+def share_occupied_upper(present: Array, group_size: float = 1.0) -> Array:
+    """Largest share of time with anybody present, from the mean number present and the mean size of a group."""
+    return -np.expm1(-present / group_size)
+
+
+def heat_minutes_per_visitor(heat_seconds: Array, visitors: Array, has_passerby: Array) -> Array:
+    """Minutes in view per visitor; NaN where the camera has a passer-by line (`view_includes_passersby`) or nobody came."""
+    return np.where(has_passerby, np.nan, frames.ratio(heat_seconds / 60, visitors))
+
+
+def _keys(sensor: Array, region: Array, day: Array) -> Array:
+    """One integer per camera, region and day that sorts by them; days reach the year 24 800."""
+    return ((sensor << 3) | region) << 23 | day
+
+
+def region_stays(answers: pd.DataFrame) -> pd.DataFrame:
+    """One row of REGION_STAYS per camera, region and day of the input, ordered by them.
+
+    `answers`: sensor_id, region_number, date, detections, and over_5_s to over_1800_s, the detections of that day that stayed
+    longer; NULL: not answered. Of two rows for one region and day the one with more detections holds.
+    """
+    what = "answers about stays"
+    ids, sensor = np.unique(frames.texts(answers, "sensor_id", what).astype(str), return_inverse=True)
+    region = frames.numbers(answers, "region_number", what).astype(np.int64)
+    day = frames.days(answers, "date", what).astype(np.int64)
+    detections = frames.numbers(answers, "detections", what)
+    longer = np.empty((len(answers), len(THRESHOLDS)))
+    for position, seconds in enumerate(THRESHOLDS):
+        longer[:, position] = frames.numbers(answers, f"over_{seconds}_s", what)
+    order = last_of_each(_keys(sensor.astype(np.int64), region, day), [detections, *longer.T])
+    detections, longer = detections[order], longer[order]
+    count = len(order)
+
+    shares, mended = survival(detections, longer)
+    mean = mean_stay(shares)
+    excess = np.asarray((longer > detections[:, None]).any(axis=1))
+    words = Vocabulary()
+    why = words.first(
+        count, (detections == 0, "nobody_detected"), (excess, "inconsistent_answers"), (True, "not_collected")
+    )
+    label = words.first(count, (np.isnan(mean), ""), (shares[:, -1] > LONG, _LOWER), (mended, _MONOTONE), (True, ""))
+    notes = [((name,), np.where(np.isnan(shares[:, n]), why, 0)) for n, name in enumerate(_SHARES)]
+    notes += [
+        (("mean_stay_seconds",), np.where(np.isnan(mean), why, 0)),
+        (("short_stay_share",), np.where(np.isnan(shares[:, _SHORT]), why, 0)),
+        (("stay",), label),
+    ]
+    return frames.build(
+        REGION_STAYS,
+        {
+            "sensor_id": ids[sensor[order]].astype(object),
+            "region_number": region[order].astype(np.float64),
+            "date": day[order].astype("datetime64[D]").astype(object),
+            **{name: shares[:, position] for position, name in enumerate(_SHARES)},
+            "mean_stay_seconds": mean,
+            "short_stay_share": 1 - shares[:, _SHORT],
+            "quality": quality_texts(words, count, notes),
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """Figures of regions, one value per row; NaN is NULL.
+
+    `crowded`: whether the regions of the camera hold more people than its heat value allows. `reason`, `label`: positions in
+    `reasons` and `labels`, why the stay is NULL and what is to be said of it; label 0 says nothing.
+    """
+
+    camera: Array
+    region: Array
+    second: Array
+    day: Array
+    entries: Array
+    stay: Array
+    short: Array
+    present: Array
+    occupied: Array
+    used: Array
+    together: Array
+    in_view: Array
+    crowded: Array
+    reason: Array
+    reasons: list[str]
+    label: Array
+    labels: list[str]
+
+    def figures(self) -> dict[str, Array]:
+        """The columns that hours and days share."""
+        return {
+            "entries": self.entries,
+            "mean_stay_seconds": self.stay,
+            "short_stay_share": self.short,
+            "avg_occupancy": self.present,
+            "share_occupied_upper": self.occupied,
+            "utilization": self.used,
+        }
+
+    def notes(self, words: Vocabulary) -> list[tuple[tuple[str, ...], Array]]:
+        """What `quality` says of each row."""
+        count = len(self.camera)
+        why = words.translate(self.reasons, self.reason)
+        label = words.translate(self.labels, self.label)
+        no_entries = words.first(count, (np.isnan(self.entries), "not_collected"), (True, ""))
+        no_stay = np.where(np.isnan(self.stay), why, 0)
+        no_present = words.first(
+            count,
+            (self.crowded, _HEAT),
+            (~np.isnan(self.present), ""),
+            (no_entries > 0, no_entries),
+            (True, why),
+        )
+        no_share = words.first(
+            count,
+            (~np.isnan(self.occupied), ""),
+            (~np.isnan(self.present), "stay_is_lower_bound"),
+            (True, no_present),
+        )
+        no_use = words.first(
+            count, (~np.isnan(self.used), ""), (~np.isnan(self.present), "no_capacity"), (True, no_present)
+        )
+        return [
+            (("entries",), no_entries),
+            (("mean_stay_seconds",), no_stay),
+            (("short_stay_share",), np.where(np.isnan(self.short), why, 0)),
+            (("avg_occupancy",), no_present),
+            (("share_occupied_upper",), no_share),
+            (("utilization",), no_use),
+            (("stay",), label),
+        ]
+
+
+def _said(texts: Array, name: str, otherwise: str) -> tuple[list[str], Array]:
+    """What each JSON text says under a name: words, first of them `otherwise`, and the position of each row's word."""
+    position, distinct = pd.factorize(texts)
+    found = [str(json.loads(text).get(name, otherwise)) for text in distinct]
+    listed = [otherwise, *dict.fromkeys(word for word in found if word != otherwise)]
+    return listed, np.array([*(listed.index(word) for word in found), 0], dtype=np.int64)[position]
+
+
+def _day_lengths(layout: Layout, camera: Array, day: Array) -> Array:
+    """Hours of each row's local day."""
+    if not len(day):
+        return day
+    first = int(day.min())
+    midnights = np.zeros(len(layout.store_ids), dtype=np.int64)
+    days = calendar(layout.zones, layout.zone, midnights, first, int(day.max()) - first + 1)
+    return np.asarray(days.lengths[layout.store[camera], day - first])
+
+
+def _capacities(roster: Roster) -> Array:
+    """Capacity of each camera's regions, shape (cameras, 4), NaN if not said."""
+    result = np.full((len(roster.layout.sensor_ids), len(LINES)), np.nan)
+    what = "region_configurations"
+    camera = frames.codes(roster.layout.sensor_ids, frames.texts(roster.regions, "sensor_id", what))
+    known = camera >= 0
+    region = frames.numbers(roster.regions, "region_number", what)[known].astype(np.int64) - 1
+    capacity = frames.numbers(roster.regions, "capacity", what)[known]
+    result[camera[known], region] = np.where(capacity > 0, capacity, np.nan)
+    return result
+
+
+def _region_rows(
+    hours: pd.DataFrame, stays: pd.DataFrame, roster: Roster, group_size: float, overlapping: Collection[str]
+) -> _Rows:
+    if not group_size >= 1:
+        raise ConfigurationError(f"A group of {group_size} people cannot be meant; give a mean size of 1 or more.")
+    layout = roster.layout
+    rows = hour_rows(hours, layout)
+    counts = jsontext.parsed(frames.texts(hours, "region_counts", "hourly_analytics")[rows.position], LINES)
+    heat = frames.numbers(hours, "avg_heat_value", "hourly_analytics")[rows.position]
+    heat = np.where(np.isin(layout.sensor_ids[rows.camera], list(overlapping)), np.nan, heat)
+    hour, column = np.nonzero(layout.regions[rows.camera])
+    order = np.lexsort((rows.second[hour], column, rows.camera[hour]))
+    hour, column = hour[order], column[order]
+    camera, second = rows.camera[hour], rows.second[hour]
+    day = layout.wall(layout.store[camera], second) // DAY
+
+    what = "region_stays"
+    of_stay = frames.codes(layout.sensor_ids, frames.texts(stays, "sensor_id", what))
+    kept = np.flatnonzero(of_stay >= 0)
+    region = frames.numbers(stays, "region_number", what)[kept].astype(np.int64)
+    known = _keys(of_stay[kept], region, frames.days(stays, "date", what)[kept].astype(np.int64))
+    by_key = np.argsort(known)
+    wanted = _keys(camera, column + 1, day)
+    near = np.append(known[by_key], -1)[np.searchsorted(known[by_key], wanted)]
+    place = np.append(by_key, len(kept))[np.searchsorted(known[by_key], wanted)]
+    place = np.where(near == wanted, place, len(kept))  # one past the last: the day without an answer
+
+    def asked(values: Array, otherwise: float) -> Array:
+        return np.append(values[kept], otherwise)[place]
+
+    stay, short = (
+        asked(frames.numbers(stays, name, what), np.nan) for name in ("mean_stay_seconds", "short_stay_share")
+    )
+    is_lower = asked(frames.numbers(stays, _SHARES[-1], what), np.nan) > LONG
+    texts = frames.texts(stays, "quality", what)
+    reasons, reason = _said(texts, "mean_stay_seconds", "not_collected")
+    labels, label = _said(texts, "stay", "")
+    reason, label = asked(reason, 0), asked(label, 0)
+
+    entries = counts[hour, column]
+    nobody = np.array([word == "nobody_detected" for word in reasons])[reason]
+    present = np.where(nobody & (entries == 0), 0.0, entries / HOUR * stay)
+    occupied = np.where(is_lower, np.nan, share_occupied_upper(present, group_size))
+    together = frames.summed(hour, present, len(rows.camera))
+    in_view = heat / HOUR
+    return _Rows(
+        camera=camera,
+        region=column + 1,
+        second=second,
+        day=day,
+        entries=entries,
+        stay=stay,
+        short=short,
+        present=present,
+        occupied=occupied,
+        used=present / _capacities(roster)[camera, column],
+        together=together[hour],
+        in_view=in_view[hour],
+        crowded=(together > HEAT_MARGIN * in_view)[hour] & ~np.isnan(present),
+        reason=reason,
+        reasons=reasons,
+        label=label,
+        labels=labels,
+    )
+
+
+def region_hours(
+    hours: pd.DataFrame,
+    stays: pd.DataFrame,
+    roster: Roster,
+    group_size: float = 1.0,
+    overlapping: Collection[str] = (),
+) -> pd.DataFrame:
+    """One row of REGION_HOURS per region of the roster and row of its camera in `hours`, ordered by camera, region, hour.
+
+    `hours`: rows of `hourly_analytics` (region_counts, avg_heat_value); `stays`: rows of REGION_STAYS of their local
+    days, unique by key. `group_size`: people who come together, on average. `overlapping`: ids of cameras whose regions
+    overlap, which the heat cannot check.
+    """
+    rows = _region_rows(hours, stays, roster, group_size, overlapping)
+    words = Vocabulary()
+    return frames.build(
+        REGION_HOURS,
+        {
+            "sensor_id": roster.layout.sensor_ids[rows.camera],
+            "region_number": rows.region.astype(np.float64),
+            "hour_start": rows.second,
+            **rows.figures(),
+            "quality": quality_texts(words, len(rows.camera), rows.notes(words)),
+        },
+    )
+
+
+def region_days(
+    hours: pd.DataFrame,
+    stays: pd.DataFrame,
+    roster: Roster,
+    group_size: float = 1.0,
+    overlapping: Collection[str] = (),
+) -> pd.DataFrame:
+    """One row of REGION_DAYS per region and local day of which `hours` has a row; arguments as for `region_hours`.
+
+    Entries are the sum over the known hours, the other figures their mean. `above_heat` holds where it does over those hours together.
+    """
+    layout = roster.layout
+    rows = _region_rows(hours, stays, roster, group_size, overlapping)
+    keys = _keys(rows.camera, rows.region, rows.day)
+    _, first, cell = np.unique(keys, return_index=True, return_inverse=True)
+    count = len(first)
+    known = np.bincount(cell[~np.isnan(rows.entries)], minlength=count).astype(np.float64)
+
+    def mean(values: Array) -> Array:
+        total = frames.summed(cell, values, count)
+        return frames.ratio(total, np.bincount(cell[~np.isnan(values)], minlength=count).astype(np.float64))
+
+    both = ~np.isnan(rows.together) & ~np.isnan(rows.in_view)
+    crowded = frames.summed(cell[both], rows.together[both], count) > HEAT_MARGIN * frames.summed(
+        cell[both], rows.in_view[both], count
+    )
+    camera, day = rows.camera[first], rows.day[first]
+    length = _day_lengths(layout, camera, day)
+    whole = replace(
+        rows,
+        camera=camera,
+        region=rows.region[first],
+        second=rows.second[first],
+        day=day,
+        entries=frames.summed(cell, rows.entries, count),
+        stay=rows.stay[first],
+        short=rows.short[first],
+        present=mean(rows.present),
+        occupied=mean(rows.occupied),
+        used=mean(rows.used),
+        crowded=crowded,
+        reason=rows.reason[first],
+        label=rows.label[first],
+    )
+    words = Vocabulary()
+    return frames.build(
+        REGION_DAYS,
+        {
+            "sensor_id": layout.sensor_ids[camera],
+            "region_number": whole.region.astype(np.float64),
+            "date": day.astype("datetime64[D]").astype(object),
+            **whole.figures(),
+            "data_completeness": np.minimum(known / np.maximum(length, 1), 1.0),
+            "quality": quality_texts(words, count, whole.notes(words)),
+        },
+    )

@@ -1,0 +1,177 @@
+"""When it is the sensor and not the street: stuck, frozen, one-sided and swapped counts, and days of an unusual shape.
+
+Each test takes arrays of one series in order of time and returns spans: positions of the first and last slot (or day) concerned,
+the position at which the evidence sufficed, and how strong it is as a natural logarithm of odds. All but the shape of a day are
+judged on absolute evidence, an innocent explanation less probable than e^-limit, and not on the weekly budget: a sound sensor
+gives no such alarm in years. NaN is a missing count: it neither proves nor refutes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from retail_sensors.analytics import tails
+from retail_sensors.analytics.frames import Array
+
+LEAST_SLOTS = 3
+LEAST_DAYS = 14
+RESIDUAL_DAYS, RESIDUAL_SPREAD, RESIDUAL_FLOOR, RESIDUAL_PEOPLE = 3, 4.0, 0.03, 20
+SWAP_DAYS, SWAP_LIMIT, SWAP_CLIP = 2, 15.0, 3.0
+_HISTORY_DAYS = 28
+_SHAPE_PEOPLE, _SHAPE_KNOWN = 30, 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Positions of the first, last and deciding slot or day, and the evidence as natural logarithm of odds."""
+
+    first: int
+    last: int
+    decided: int
+    evidence: float
+
+
+def _spans(evidence: Array, belongs: Array, limit: float, least: int) -> list[Span]:
+    """Runs of positions that belong, with the sum of their evidence over the limit and at least `least` positions."""
+    result: list[Span] = []
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], belongs, [False]])))
+    for first, end in edges.reshape(-1, 2):
+        running = np.cumsum(evidence[first:end])
+        enough = np.flatnonzero(running[least - 1 :] > limit)
+        if len(enough):
+            decided = int(first + least - 1 + enough[0])
+            result.append(Span(int(first), int(end - 1), decided, float(running[-1])))
+    return result
+
+
+def stuck_at_zero(counts: Array, mean: Array, k: Array, others_count: Array, limit: float) -> list[Span]:
+    """Runs of zeros whose probability, over the slots in which others count, is less than e^-limit.
+
+    `others_count`: whether the neighbours of the series counted at least half of what they should. A night or a closed store proves
+    nothing: nothing is expected then, or nobody else counts.
+    """
+    proof = np.where(others_count & (mean > 0), k * np.log1p(mean / k), 0.0)
+    return [
+        Span(span.first + int(np.argmax(proof[span.first : span.last + 1] > 0)), span.last, span.decided, span.evidence)
+        for span in _spans(np.nan_to_num(proof), counts == 0, limit, LEAST_SLOTS)
+    ]
+
+
+def frozen(counts: Array, k: Array, limit: float) -> list[Span]:
+    """Runs of one repeated value above zero that chance repeats with a probability less than e^-limit.
+
+    A repetition of x is taken as probable as the commonest value of a count with mean x, which no count beats.
+    """
+    same = np.concatenate([[False], (counts[1:] == counts[:-1]) & (counts[1:] > 0)])
+    usable = same & ~np.isnan(k)
+    x = np.where(usable, counts, 1.0)
+    shape = np.where(usable, k, 1.0)
+    mode = np.floor(x * np.maximum(shape - 1, 0) / shape)
+    proof = np.where(usable, -tails.log_mass(mode, x, shape), 0.0)
+    return [
+        Span(span.first - 1, span.last, span.decided, span.evidence)
+        for span in _spans(proof, same, limit, LEAST_SLOTS)
+    ]
+
+
+def residuals(entries: Array, exits: Array) -> Array:
+    """(in - out) / max(in, out) of each day, -1 to 1; NaN under 20 people or where a sum is NaN."""
+    larger = np.fmax(entries, exits)
+    usable = ~np.isnan(entries + exits) & (larger >= RESIDUAL_PEOPLE)
+    return np.where(usable, (entries - exits) / np.where(usable, larger, 1.0), np.nan)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Imbalance:
+    """Days on which the residual left its own past: spans of days, and what the residual of each day was expected to be."""
+
+    spans: list[Span]
+    expected: Array
+    deviate: Array
+
+
+def imbalance(entries: Array, exits: Array) -> Imbalance:
+    """At least 3 days in a row with the residual more than 4 standard deviations on one side of its last 28 days.
+
+    The standard deviation is 1.4826 x the median absolute deviation, at least 0.03 and that of chance, sqrt(2 / people). A single day
+    may be an event whose guests leave by another door; 3 days are a door that miscounts.
+    """
+    values = residuals(entries, exits)
+    people = np.fmax(entries, exits)
+    expected, deviate = np.full(len(values), np.nan), np.full(len(values), np.nan)
+    known: list[int] = []
+    for day, value in enumerate(values):
+        if np.isnan(value):
+            continue
+        past = values[[before for before in known if day - before <= _HISTORY_DAYS]]
+        if len(past) >= LEAST_DAYS:
+            expected[day] = np.median(past)
+            spread = 1.4826 * float(np.median(np.abs(past - expected[day])))
+            deviate[day] = (value - expected[day]) / max(spread, RESIDUAL_FLOOR, float(np.sqrt(2 / people[day])))
+        known.append(day)
+    found = [
+        span
+        for side in (1, -1)
+        for span in _spans(np.nan_to_num(np.abs(deviate)), side * deviate > RESIDUAL_SPREAD, 0.0, RESIDUAL_DAYS)
+    ]
+    return Imbalance(sorted(found, key=lambda span: span.first), expected, deviate)
+
+
+def swapped(counts: Array, mean: Array, k: Array) -> list[Span]:
+    """Days in a row on which In fits what Out should be, and Out what In should be; arrays (2, days, slots).
+
+    The evidence of a slot is the log likelihood ratio of exchanged means, within 3 so that no single slot decides.
+    """
+    as_is = tails.log_mass(counts, mean, k)
+    exchanged = tails.log_mass(counts, mean[::-1], k[::-1])
+    proof = np.nansum(np.clip((exchanged - as_is).sum(axis=0), -SWAP_CLIP, SWAP_CLIP), axis=1)
+    return _spans(proof, proof > SWAP_LIMIT, SWAP_LIMIT, SWAP_DAYS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shapes:
+    """How far each day's people are from their expected times, in hours, how far they usually are, and the day's deviate.
+
+    NaN where too few were counted, or too few days came before. `first`, `last`: the slots between which at least half of the
+    greatest departure is seen.
+    """
+
+    moved: Array
+    usual: Array
+    deviate: Array
+    first: Array
+    last: Array
+
+
+def shapes(counts: Array, mean: Array, slot_hours: float) -> Shapes:
+    """The shape of each day against the expected one; arrays (days, slots).
+
+    moved = area between both cumulative distributions (Wasserstein distance), in hours. It is compared with what counting chance
+    alone gives, E |F_n - F| = sqrt(2 F (1 - F) / (pi n)); the logarithm of their ratio with its median and 1.4826 x median absolute
+    deviation (at least 0.2) over the last 28 days, at least 14.
+    """
+    days = len(counts)
+    known = ~np.isnan(counts) & ~np.isnan(mean)
+    total = np.where(known, counts, 0.0).sum(axis=1)
+    hoped = np.where(known, mean, 0.0).sum(axis=1)
+    usable = (total >= _SHAPE_PEOPLE) & (known.mean(axis=1) >= _SHAPE_KNOWN) & (hoped > 0)
+    seen = np.cumsum(np.where(known, counts, 0.0), axis=1) / np.where(usable, total, 1.0)[:, None]
+    due = np.cumsum(np.where(known, mean, 0.0), axis=1) / np.where(usable, hoped, 1.0)[:, None]
+    apart = np.abs(seen - due)
+    moved = apart.sum(axis=1) * slot_hours
+    chance = np.sqrt(2 * due * np.clip(1 - due, 0, 1) / np.pi / np.maximum(total, 1)[:, None]).sum(axis=1) * slot_hours
+    ratio = np.log(np.maximum(moved, 1e-6) / np.maximum(chance, 1e-6))
+    usual, deviate = np.full(days, np.nan), np.full(days, np.nan)
+    for day in np.flatnonzero(usable):
+        past = ratio[max(0, day - _HISTORY_DAYS) : day][usable[max(0, day - _HISTORY_DAYS) : day]]
+        if len(past) >= LEAST_DAYS:
+            middle = float(np.median(past))
+            spread = max(1.4826 * float(np.median(np.abs(past - middle))), 0.2)
+            usual[day] = float(np.exp(middle)) * chance[day]
+            deviate[day] = (ratio[day] - middle) / spread
+    wide = apart * 2 >= apart.max(axis=1, keepdims=True)
+    first = np.argmax(wide, axis=1)
+    last = wide.shape[1] - 1 - np.argmax(wide[:, ::-1], axis=1)
+    return Shapes(np.where(usable, moved, np.nan), usual, deviate, first, last)

@@ -1,0 +1,561 @@
+"""Queues at the tills by queueing theory: one hour of a store, and one local day of a store.
+
+Frames in, frames out: arrivals, doors and lanes of each store and hour to `queue_analytics`, and those rows to
+`queue_performance_daily`. Below them stand the formulas on arrays. Units: arrivals an hour, lanes open at once, minutes.
+
+M/M/c (Poisson arrivals lambda a minute, c lanes that each serve mu customers a minute, one line, nobody leaves), stationary:
+
+    a = lambda / mu offered load, rho = a / c, theta = c mu - lambda
+    B(c, a) = (a^c / c!) / sum_k<=c a^k / k!          probability that all lanes are busy were nobody to wait (Erlang 1917)
+    C = P(wait) = B / (1 - rho (1 - B))                Erlang C
+    P(W > t) = C exp(-theta t);  E W = C / theta;  E L = lambda E W;  90th percentile = max(0, ln(10 C) / theta)
+    (Gross, Shortle, Thompson, Harris: Fundamentals of Queueing Theory, chapter on M/M/c)
+
+B is written with the incomplete gamma function, which also takes lanes that are a mean over the hour, such as 2.5 (Jagers and van
+Doorn 1986). At rho >= 1 there is no stationary wait: the hour is `overloaded` and has no number. What only video or a trained
+model knows (density, movement, people detected, confidence) is not made here.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import time
+
+import numpy as np
+import pandas as pd
+from scipy import special  # type: ignore[import-untyped]
+
+from retail_sensors.analytics import frames
+from retail_sensors.analytics.frames import DAY, Array
+from retail_sensors.analytics.localtime import SLOTS, calendar
+from retail_sensors.analytics.quality import Vocabulary, quality_texts
+from retail_sensors.analytics.readings import hour_keys, last_of_each
+from retail_sensors.analytics.roster import Layout, Roster
+from retail_sensors.errors import ConfigurationError
+from retail_sensors.tables import Column, Kind, Table
+
+PLAUSIBLE = 1.5
+"""Most arrivals at the tills per entry of the same hour: beyond it the input is not a count of customers."""
+
+REASONS: dict[str, str] = {
+    "no_queue_input": "there is neither a till feed nor a share of stays over 60 s, or more arrivals than the doors can explain",
+    "overloaded": "more customers came than the open lanes can serve: no stationary wait exists",
+    "no_lanes": "neither the roster nor the store says how many lanes there are",
+    "no_lanes_open": "no lane was open and nobody came",
+    "closed": "the store was closed all day",
+    "nobody_queued": "nobody came to the tills in the open hours",
+    "no_ground_truth": "nobody counted who left the line or what was done",
+}
+"""Reasons for NULL in `quality` of both tables, and what they mean."""
+
+QUEUE_ANALYTICS = Table(
+    name="queue_analytics",
+    row="What queueing theory says about the tills of one store in one hour; a mean over the hour, not an observation.",
+    key=("store_id", "hour_start"),
+    time_column="hour_start",
+    columns=(
+        Column("store_id", Kind.UUID, "The store, `stores.id`.", nullable=False),
+        Column("hour_start", Kind.TIMESTAMP, "Start of the hour as an instant.", nullable=False),
+        Column("analysis_type", Kind.TEXT, "`model`: queueing formulas.", nullable=False),
+        Column("arrivals", Kind.DOUBLE, "Customers who came to the tills. NULL: `no_queue_input`.", unit="people"),
+        Column(
+            "arrivals_source",
+            Kind.TEXT,
+            "`transactions` of the till feed, or `detections_over_60_s` in the queue region. NULL: none.",
+        ),
+        Column("transactions", Kind.DOUBLE, "Transactions of the till feed. NULL: no feed."),
+        Column("lanes", Kind.DOUBLE, "Lanes reckoned with, a mean over the hour. NULL: not known."),
+        Column(
+            "lanes_source",
+            Kind.TEXT,
+            "`roster`, or `best_case`: all lanes of the store, so that the wait is a lower bound. NULL: not known.",
+        ),
+        Column("offered_load", Kind.DOUBLE, "arrivals over the service rate of one lane.", unit="lanes"),
+        Column(
+            "is_overloaded",
+            Kind.BOOLEAN,
+            "Whether more came than the lanes can serve; false if unknown.",
+            nullable=False,
+        ),
+        Column("wait_probability", Kind.DOUBLE, "Share of customers who wait at all.", unit="ratio"),
+        Column("estimated_wait_time_minutes", Kind.DOUBLE, "Mean wait before service.", unit="min"),
+        Column("wait_p90_minutes", Kind.DOUBLE, "Wait that nine of ten customers do not exceed.", unit="min"),
+        Column("share_within_target", Kind.DOUBLE, "Share of customers who wait at most the target.", unit="ratio"),
+        Column("predicted_queue_length", Kind.DOUBLE, "Mean number of customers waiting.", unit="people"),
+        Column(
+            "queue_velocity", Kind.DOUBLE, "Customers through the tills: min(arrivals, lanes x rate).", unit="1/min"
+        ),
+        Column(
+            "congestion_level",
+            Kind.TEXT,
+            "By mean wait: `low` under 2 min, `medium` under 5, `high` under 10, else, or overloaded, `critical`.",
+        ),
+        Column(
+            "abandonment_risk_score",
+            Kind.DOUBLE,
+            "Risk step by mean wait: 0.05 up to 5 min, 0.15 up to 10, 0.35 up to 15, else 0.60. Not a measured share.",
+            unit="ratio",
+        ),
+        Column(
+            "recommended_open_lanes",
+            Kind.INTEGER,
+            "Fewest lanes with which the wanted share waits at most the target; may pass what the store has.",
+        ),
+        Column("recommended_staff", Kind.INTEGER, "One person for each of those lanes.", unit="people"),
+        Column(
+            "suggested_actions",
+            Kind.JSONB,
+            'From lanes to recommended lanes, [{"action": "open_lanes" | "close_lanes" | "add_lanes", "lanes": 2}]; `add_lanes`: '
+            "beyond what the store has. [] where nothing is to be done. NULL without arrivals or lanes.",
+        ),
+        Column("queue_performance_score", Kind.DOUBLE, "100 x share_within_target, 0 when overloaded."),
+        Column("quality", Kind.JSONB, "For each column that is NULL, its reason.", nullable=False),
+    ),
+)
+
+QUEUE_PERFORMANCE_DAILY = Table(
+    name="queue_performance_daily",
+    row="The tills of one store over the open hours of one of its local days.",
+    key=("store_id", "date"),
+    time_column="date",
+    columns=(
+        Column("store_id", Kind.UUID, "The store, `stores.id`.", nullable=False),
+        Column("date", Kind.DATE, "The store's local calendar day.", nullable=False),
+        Column("avg_queue_length", Kind.DOUBLE, "Mean over the open hours of the number waiting.", unit="people"),
+        Column("max_queue_length", Kind.DOUBLE, "Highest hourly mean of the number waiting.", unit="people"),
+        Column(
+            "queue_peak_time",
+            Kind.TIME,
+            "Local start of the hour with the longest queue, or with the largest overload; the first on a tie.",
+        ),
+        Column("total_queue_time_minutes", Kind.DOUBLE, "Sum of arrivals x mean wait.", unit="min"),
+        Column("avg_wait_time", Kind.DOUBLE, "Mean wait of a customer of the day.", unit="min"),
+        Column("max_wait_time", Kind.DOUBLE, "Highest hourly mean wait.", unit="min"),
+        Column(
+            "wait_time_90th_percentile",
+            Kind.DOUBLE,
+            "Wait that nine of ten customers of the day do not exceed: the quantile of the arrival-weighted mixture of the hours.",
+            unit="min",
+        ),
+        Column("avg_service_rate", Kind.DOUBLE, "Mean over the open hours of queue_velocity.", unit="1/min"),
+        Column(
+            "total_customers_served",
+            Kind.DOUBLE,
+            "Transactions of the whole local day, else arrivals (`served` in `quality` is then `proxy`).",
+            unit="people",
+        ),
+        Column(
+            "abandonment_count", Kind.INTEGER, "Customers who left the line. NULL without counted ones.", unit="people"
+        ),
+        Column(
+            "abandonment_rate", Kind.DOUBLE, "Share of customers who left. NULL without counted ones.", unit="ratio"
+        ),
+        Column("queue_efficiency_score", Kind.DOUBLE, "100 x share of customers who waited at most the target."),
+        Column("staff_efficiency_score", Kind.DOUBLE, "100 x offered load / open lanes; over 100 when overloaded."),
+        Column("recommendations_generated", Kind.INTEGER, "Open hours with a suggested action.", nullable=False),
+        Column("recommendations_followed", Kind.INTEGER, "Followed ones. NULL: nobody recorded it."),
+        Column("overloaded_hours", Kind.INTEGER, "Open hours in which the lanes could not serve all.", nullable=False),
+        Column(
+            "data_completeness",
+            Kind.DOUBLE,
+            "Open hours with a figure, or overloaded, over open hours of the day. NULL: closed all day.",
+            unit="ratio",
+        ),
+        Column("quality", Kind.JSONB, "For each column that is NULL, its reason; `served`.", nullable=False),
+    ),
+)
+
+_FULL = 1 - 1e-9  # a load that equals the lanes in decimals falls short of them in binary, and would wait for ever
+_WAITS = ("estimated_wait_time_minutes", "wait_p90_minutes", "wait_probability", "share_within_target")
+_STEPS = 100  # Newton needs fewer than 10; the bound only keeps a defect from running for ever
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """How fast a lane is and what is promised: customers a minute and lane, minutes, share of customers."""
+
+    rate: float = 0.8
+    target_minutes: float = 5.0
+    target_share: float = 0.8
+
+    def __post_init__(self) -> None:
+        if not (self.rate > 0 and self.target_minutes >= 0 and 0 < self.target_share < 1):
+            raise ConfigurationError(
+                f"Lanes with {self.rate} customers a minute and {self.target_share} of them within {self.target_minutes} minutes "
+                "cannot be meant; give a rate over 0, minutes of 0 or more and a share between 0 and 1."
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Waits:
+    """Waiting by hour, NaN where it is unknown or `overloaded`: probability, minutes, share, people; `theta` a minute."""
+
+    load: Array
+    overloaded: Array
+    probability: Array
+    mean: Array
+    p90: Array
+    within: Array
+    length: Array
+    theta: Array
+
+
+def _known(mask: Array, values: Array) -> Array:
+    """The values where the mask holds, None elsewhere."""
+    result = np.full(len(mask), None, dtype=object)
+    result[mask] = values[mask]
+    return result
+
+
+def erlang_c(load: Array, lanes: Array) -> Array:
+    """Probability that a customer waits; NaN unless 0 <= load < lanes. Lanes may be a mean over the hour."""
+    stable = (load >= 0) & (load < _FULL * lanes)
+    a, c = np.where(stable, load, 0.0), np.where(stable, lanes, 1.0)
+    blocked = np.exp(special.xlogy(c, a) - a - special.gammaln(c + 1)) / special.gammaincc(c + 1, a)
+    return np.where(stable, blocked / (1 - a / c * (1 - blocked)), np.nan)
+
+
+def waits(arrivals: Array, lanes: Array, service: Service) -> Waits:
+    """Waiting of each hour from arrivals an hour and open lanes."""
+    load = arrivals / 60 / service.rate
+    overloaded = (load > 0) & (load >= _FULL * lanes)
+    probability = erlang_c(load, lanes)
+    theta = np.where(np.isnan(probability), np.nan, service.rate * (lanes - load))
+    mean = probability / theta
+    return Waits(
+        load=load,
+        overloaded=overloaded,
+        probability=probability,
+        mean=mean,
+        p90=np.log(np.maximum(10 * probability, 1.0)) / theta,
+        within=1 - probability * np.exp(-theta * service.target_minutes),
+        length=arrivals / 60 * mean,
+        theta=theta,
+    )
+
+
+def lanes_needed(arrivals: Array, service: Service) -> Array:
+    """Fewest lanes, at least 1, with which the target share of customers waits at most the target; NaN without arrivals."""
+    distinct, position = np.unique(arrivals, return_inverse=True)
+    known = distinct[~np.isnan(distinct)]
+    needed = np.maximum(np.floor(known / 60 / service.rate), 1.0)
+    while True:
+        short = ~(waits(known, needed, service).within >= service.target_share)
+        if not short.any():
+            break
+        needed += short
+    return np.append(needed, np.nan)[np.minimum(position, len(known))]
+
+
+def arrivals_of(transactions: Array, detections: Array, stay_over_60_s: Array, entries: Array) -> tuple[Array, Array]:
+    """Customers who came to the tills in each hour, and whether they are transactions; NaN where that is not known.
+
+    Transactions, else detections in the queue region x the share of them that stays over 60 s. More than PLAUSIBLE x the store's
+    entries is no count of customers. Detections are believed only beside entries; a till feed stands without them.
+    """
+    from_till = ~np.isnan(transactions)
+    found = np.where(from_till, transactions, detections * stay_over_60_s)
+    believed = (found <= PLAUSIBLE * entries) | (from_till & np.isnan(entries))
+    return np.where(believed & (found >= 0), found, np.nan), from_till
+
+
+def congestion_levels(mean_wait: Array, overloaded: Array) -> Array:
+    """`low`, `medium`, `high`, `critical` by mean wait in minutes; None where it is unknown."""
+    level = np.array(["low", "medium", "high", "critical"], dtype=object)[
+        np.searchsorted((2.0, 5.0, 10.0), mean_wait, "right")
+    ]
+    return np.where(overloaded, "critical", _known(~np.isnan(mean_wait), level))
+
+
+def abandonment_steps(mean_wait: Array) -> Array:
+    """Risk step by mean wait in minutes: 0.05 up to 5, 0.15 up to 10, 0.35 up to 15, else 0.60; NaN where it is unknown."""
+    return np.select(
+        [np.isnan(mean_wait), mean_wait <= 5, mean_wait <= 10, mean_wait <= 15], [np.nan, 0.05, 0.15, 0.35], 0.6
+    )
+
+
+def mixture_quantile(
+    group: Array, weight: Array, probability: Array, theta: Array, count: int, endless: Array, level: float = 0.9
+) -> Array:
+    """Quantile, in minutes, of the wait of all customers of each group 0..count-1: the hours weighted by their arrivals.
+
+    P(W > t) = sum weight x probability x exp(-theta t) / sum weight. `endless`: arrivals of the group for which no wait exists;
+    with 1 - level of all or more of them, or without arrivals, the quantile is NaN.
+    """
+    total = np.bincount(group, weights=weight, minlength=count) + endless
+    target = (1 - level) * total - endless
+    at = np.zeros(count)
+    waiting = weight * probability
+    found = (total > 0) & (target > 1e-12 * total)
+    # the logarithm of the tail is convex and falls: Newton from 0 stays on the left of the quantile and closes in
+    active = found & (np.bincount(group, weights=waiting, minlength=count) > target)
+    for _ in range(_STEPS):
+        if not active.any():
+            break
+        rows = active[group]
+        where = group[rows]
+        tail = waiting[rows] * np.exp(-theta[rows] * at[where])
+        left = np.bincount(where, weights=tail, minlength=count)[active]
+        slope = np.bincount(where, weights=tail * theta[rows], minlength=count)[active]
+        step = left / slope * np.log(left / target[active])
+        at[active] += step
+        active[active] = step > 1e-12 + 1e-12 * at[active]
+    return np.where(found, at, np.nan)
+
+
+def _actions(needed: Array, lanes: Array, of_store: Array, rostered: Array) -> Array:
+    """Suggested actions of each hour as JSON text; None where lanes or what is needed are unknown."""
+    reach = np.where(np.isnan(of_store), np.inf, of_store)
+    opened = np.where(rostered, np.ceil(np.minimum(needed, reach) - lanes), 0.0)
+    closed = np.where(rostered, np.floor(lanes - needed), 0.0)
+    added = np.ceil(needed - reach)
+    pieces = np.maximum(np.nan_to_num(np.stack([opened, closed, added], axis=1), neginf=0.0), 0.0).astype(np.int64)
+    distinct, position = np.unique(pieces, axis=0, return_inverse=True)
+    names = ("open_lanes", "close_lanes", "add_lanes")
+    spelled = [
+        json.dumps([{"action": name, "lanes": int(n)} for name, n in zip(names, row, strict=True) if n > 0])
+        for row in distinct
+    ]
+    texts = np.array([*spelled, None], dtype=object)[position.reshape(-1)]
+    texts[np.isnan(needed) | np.isnan(lanes)] = None
+    return np.asarray(texts)
+
+
+def queue_hours(hours: pd.DataFrame, service: Service = Service()) -> pd.DataFrame:
+    """One row of QUEUE_ANALYTICS per store and hour of the input, ordered by both.
+
+    `hours`: store_id, hour_start; transactions (NULL: no till feed), detections in the regions of role `queue`, stay_over_60_s (the
+    share of them that stays longer), entries of the store, open_lanes by roster (NULL: none), lanes of the store. Of two rows for
+    one store and hour the one with more transactions, then detections, holds. Raises ContractError for a missing column.
+    """
+    what = "queue input"
+    ids, store = np.unique(frames.texts(hours, "store_id", what).astype(str), return_inverse=True)
+    second = frames.seconds(hours, "hour_start", what)
+    names = ("transactions", "detections", "stay_over_60_s", "entries", "open_lanes", "lanes")
+    given = {name: frames.numbers(hours, name, what) for name in names}
+    order = last_of_each(hour_keys(store.astype(np.int64), second), [given[name] for name in names])
+    store, second = store[order], second[order]
+    given = {name: values[order] for name, values in given.items()}
+    count = len(order)
+
+    arrivals, from_till = arrivals_of(*(given[name] for name in names[:4]))
+    known = ~np.isnan(arrivals)
+    rostered = ~np.isnan(given["open_lanes"])
+    lanes = np.where(rostered, given["open_lanes"], given["lanes"])
+    result = waits(arrivals, lanes, service)
+    needed = lanes_needed(arrivals, service)
+    through = np.minimum(arrivals / 60, lanes * service.rate)
+
+    words = Vocabulary()
+    source = words.first(count, (known, ""), (True, "no_queue_input"))
+    no_lanes = words.first(count, (np.isnan(lanes), "no_lanes"), (True, ""))
+    no_flow = np.where(source > 0, source, no_lanes)
+    no_wait = words.first(
+        count,
+        (no_flow > 0, no_flow),
+        (result.overloaded, "overloaded"),
+        (np.isnan(result.mean), "no_lanes_open"),
+        (True, ""),
+    )
+    level = congestion_levels(result.mean, result.overloaded)
+    no_level = np.where(result.overloaded, 0, no_wait)
+    no_feed = words.first(count, (from_till, ""), (True, "no_queue_input"))
+    notes = [
+        (("arrivals", "arrivals_source", "offered_load"), source),
+        (("recommended_open_lanes", "recommended_staff"), source),
+        (("transactions",), no_feed),
+        (("lanes", "lanes_source"), no_lanes),
+        (("queue_velocity", "suggested_actions"), no_flow),
+        ((*_WAITS, "predicted_queue_length", "abandonment_risk_score"), no_wait),
+        (("congestion_level", "queue_performance_score"), no_level),
+    ]
+    till = np.where(from_till, "transactions", "detections_over_60_s").astype(object)
+    lane_words = np.where(rostered, "roster", "best_case").astype(object)
+    return frames.build(
+        QUEUE_ANALYTICS,
+        {
+            "store_id": ids[store].astype(object),
+            "hour_start": second,
+            "analysis_type": np.full(count, "model", dtype=object),
+            "arrivals": arrivals,
+            "arrivals_source": _known(known, till),
+            "transactions": given["transactions"],
+            "lanes": lanes,
+            "lanes_source": _known(~np.isnan(lanes), lane_words),
+            "offered_load": result.load,
+            "is_overloaded": result.overloaded,
+            "wait_probability": result.probability,
+            "estimated_wait_time_minutes": result.mean,
+            "wait_p90_minutes": result.p90,
+            "share_within_target": result.within,
+            "predicted_queue_length": result.length,
+            "queue_velocity": through,
+            "congestion_level": level,
+            "abandonment_risk_score": abandonment_steps(result.mean),
+            "recommended_open_lanes": needed,
+            "recommended_staff": needed,
+            "suggested_actions": _actions(needed, lanes, given["lanes"], rostered),
+            "queue_performance_score": np.where(result.overloaded, 0.0, 100 * result.within),
+            "quality": quality_texts(words, count, notes),
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Days:
+    """Store-days of the rows, `cell` of each row, and the number of open hours that each day has."""
+
+    store: Array
+    day: Array
+    cell: Array
+    open_hours: Array
+
+    @property
+    def count(self) -> int:
+        return len(self.day)
+
+
+def _days_of(store: Array, second: Array, layout: Layout) -> _Days:
+    day = layout.wall(store, second) // DAY
+    keys, cell = np.unique(np.stack([store, day], axis=1), axis=0, return_inverse=True)
+    if not len(keys):
+        return _Days(keys[:, 0], keys[:, 1], cell.reshape(-1), np.empty(0))
+    first = int(keys[:, 1].min())
+    midnights = np.zeros(len(layout.store_ids), dtype=np.int64)
+    days = calendar(layout.zones, layout.zone, midnights, first, int(keys[:, 1].max()) - first + 1)
+    row, slot = np.nonzero(np.arange(SLOTS) < days.lengths[keys[:, 0], keys[:, 1] - first][:, None])
+    stores = keys[row, 0]
+    instants = days.starts[stores, keys[row, 1] - first] + slot * frames.HOUR
+    is_open = layout.is_open(stores, layout.wall(stores, instants))
+    return _Days(keys[:, 0], keys[:, 1], cell.reshape(-1), frames.tally(row, is_open, len(keys)))
+
+
+def queue_days(hours: pd.DataFrame, roster: Roster) -> pd.DataFrame:
+    """One row of QUEUE_PERFORMANCE_DAILY per store and local day of which the input has an hour, ordered by both.
+
+    `hours`: rows of QUEUE_ANALYTICS, unique by store and hour, whole local days. An hour without arrivals or lanes is left out and
+    shows in `data_completeness`. Of a day with an overloaded hour no mean or maximum exists; its p90 does while the overloaded
+    arrivals are less than a tenth. Stores that are not in the roster are left out.
+    """
+    what, layout, words = "queue_analytics", roster.layout, Vocabulary()
+    store = frames.codes(layout.store_ids, frames.texts(hours, "store_id", what))
+    kept = np.flatnonzero(store >= 0)
+    second = frames.seconds(hours, "hour_start", what)
+    kept = kept[np.lexsort((second[kept], store[kept]))]
+    store, second = store[kept], second[kept]
+    days = _days_of(store, second, layout)
+    count = days.count
+
+    def column(name: str) -> Array:
+        return frames.numbers(hours, name, what)[kept]
+
+    is_open = layout.is_open(store, layout.wall(store, second))
+    arrivals, lanes, load = column("arrivals"), column("lanes"), column("offered_load")
+    wait, length = column("estimated_wait_time_minutes"), column("predicted_queue_length")
+    over = is_open & frames.flags(hours, "is_overloaded", what)[kept]
+    known = is_open & ~np.isnan(wait)
+    counted = known | over
+
+    known_hours = frames.tally(days.cell, known, count)
+    over_hours = frames.tally(days.cell, over, count)
+    counted_hours = known_hours + over_hours
+
+    def total(values: Array, rows: Array) -> Array:
+        return np.bincount(days.cell[rows], weights=values[rows], minlength=count)
+
+    def highest(values: Array) -> Array:
+        result = np.full(count, -np.inf)
+        np.maximum.at(result, days.cell[known], values[known])
+        return np.where(known_hours > 0, result, np.nan)
+
+    customers = total(arrivals, counted)
+    queue_time = total(arrivals * wait, known)
+    served_hour = np.where(np.isnan(column("transactions")), arrivals, column("transactions"))
+    served = frames.summed(days.cell, served_hour, count)
+    proxy = frames.tally(days.cell, np.isnan(column("transactions")) & ~np.isnan(arrivals), count) > 0
+    within = np.where(over, 0.0, column("share_within_target"))
+
+    probability = column("wait_probability")
+    # nobody waits at a probability of 0: its decay, which C / E W would give, does not matter
+    theta = np.where(probability > 1e-12, frames.ratio(probability, wait), 1.0)
+    p90 = mixture_quantile(
+        days.cell[known], arrivals[known], probability[known], theta[known], count, total(arrivals, over)
+    )
+
+    # nobody waits in an hour without arrivals: it is the peak of no day
+    rank = np.where(over, 1e12 + load - lanes, np.where(known & (arrivals > 0), length, -1.0))
+    order = np.lexsort((second, -rank, days.cell))
+    top = order[np.flatnonzero(np.diff(days.cell[order], prepend=-1) != 0)]
+    has_peak = rank[top] >= 0
+    minute = layout.wall(store[top], second[top]) % DAY // 60
+    clock = np.full(count, None, dtype=object)
+    clock[:] = [time(int(value) // 60, int(value) % 60) for value in minute]
+
+    actions = frames.texts(hours, "suggested_actions", what)[kept]
+    advised = np.array([text is not None and text != "[]" for text in actions], dtype=bool) & is_open
+
+    has_arrivals = frames.tally(days.cell, is_open & ~np.isnan(arrivals), count) > 0
+    has_lanes = frames.tally(days.cell, is_open & ~np.isnan(arrivals) & ~np.isnan(lanes), count) > 0
+    blind = words.first(
+        count,
+        (counted_hours > 0, ""),
+        (days.open_hours == 0, "closed"),
+        (has_lanes, "no_lanes_open"),
+        (has_arrivals, "no_lanes"),
+        (True, "no_queue_input"),
+    )
+    any_over = over_hours > 0
+    no_mean = words.first(count, (blind > 0, blind), (any_over, "overloaded"), (True, ""))
+    no_share = words.first(count, (blind > 0, blind), (customers == 0, "nobody_queued"), (True, ""))
+    no_wait = np.where(no_mean > 0, no_mean, no_share)
+    p90 = np.where((no_share == 0), p90, np.nan)
+    no_p90 = words.first(count, (no_share > 0, no_share), (np.isnan(p90), "overloaded"), (True, ""))
+    no_peak = words.first(count, (blind > 0, blind), (~has_peak, "nobody_queued"), (True, ""))
+    no_served = words.first(count, (np.isnan(served), "no_queue_input"), (True, ""))
+    always = words.first(count, (True, "no_ground_truth"))
+    notes = [
+        (("avg_queue_length", "max_queue_length", "total_queue_time_minutes", "max_wait_time"), no_mean),
+        (("avg_wait_time",), no_wait),
+        (("wait_time_90th_percentile",), no_p90),
+        (("queue_peak_time",), no_peak),
+        (("avg_service_rate", "staff_efficiency_score"), blind),
+        (("queue_efficiency_score",), no_share),
+        (("total_customers_served",), no_served),
+        (("abandonment_count", "abandonment_rate", "recommendations_followed"), always),
+        (("data_completeness",), words.first(count, (days.open_hours == 0, "closed"), (True, ""))),
+        (("served",), words.first(count, (np.isnan(served), ""), (proxy, "proxy"), (True, "transactions"))),
+    ]
+
+    def unless(reason: Array, values: Array) -> Array:
+        return np.where(reason == 0, values, np.nan)
+
+    hours_known = counted_hours.astype(np.float64)
+    nothing = np.full(count, np.nan)
+    return frames.build(
+        QUEUE_PERFORMANCE_DAILY,
+        {
+            "store_id": layout.store_ids[days.store],
+            "date": days.day.astype("datetime64[D]").astype(object),
+            "avg_queue_length": unless(no_mean, frames.ratio(total(length, known), hours_known)),
+            "max_queue_length": unless(no_mean, highest(length)),
+            "queue_peak_time": _known(has_peak, clock),
+            "total_queue_time_minutes": unless(no_mean, queue_time),
+            "avg_wait_time": unless(no_wait, frames.ratio(queue_time, customers)),
+            "max_wait_time": unless(no_mean, highest(wait)),
+            "wait_time_90th_percentile": p90,
+            "avg_service_rate": unless(blind, frames.ratio(total(column("queue_velocity"), counted), hours_known)),
+            "total_customers_served": served,
+            "abandonment_count": nothing,
+            "abandonment_rate": nothing,
+            "queue_efficiency_score": unless(
+                no_share, 100 * frames.ratio(total(arrivals * within, counted), customers)
+            ),
+            "staff_efficiency_score": unless(blind, 100 * frames.ratio(total(load, counted), total(lanes, counted))),
+            "recommendations_generated": frames.tally(days.cell, advised, count).astype(np.float64),
+            "recommendations_followed": nothing,
+            "overloaded_hours": over_hours.astype(np.float64),
+            "data_completeness": frames.ratio(hours_known, np.asarray(days.open_hours, dtype=np.float64)),
+            "quality": quality_texts(words, count, notes),
+        },
+    )

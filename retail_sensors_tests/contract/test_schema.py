@@ -1,0 +1,184 @@
+"""The migrated database and `tables.py` say the same: columns, types, NULL, keys, comments; and the SQL files prepare."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from sqlalchemy.engine import make_url
+
+from retail_sensors.settings import Settings
+from retail_sensors.storage.database import Database
+from retail_sensors.storage.merge import PARTITIONED
+from retail_sensors.storage.sqlfiles import queries, sql_directory
+from retail_sensors.tables import TABLES, Table
+
+COLUMNS = """
+SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) AS type, NOT a.attnotnull AS nullable,
+  a.attgenerated <> '' AS computed, a.atthasdef OR a.attgenerated <> '' AS has_default,
+  col_description(c.oid, a.attnum) AS comment
+FROM pg_class AS c
+JOIN pg_attribute AS a ON a.attrelid = c.oid
+WHERE c.relnamespace = 'retail'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+  AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY c.relname, a.attnum
+"""
+CONSTRAINTS = """
+SELECT c.relname, k.contype::text AS kind, pg_get_constraintdef(k.oid) AS definition
+FROM pg_constraint AS k
+JOIN pg_class AS c ON c.oid = k.conrelid
+WHERE c.relnamespace = 'retail'::regnamespace AND NOT c.relispartition
+"""
+RELATIONS = """
+SELECT c.relname, c.relkind = 'p' AS partitioned, pg_get_partkeydef(c.oid) AS partition_key,
+  obj_description(c.oid) AS comment
+FROM pg_class AS c
+WHERE c.relnamespace = 'retail'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+"""
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What Postgres says about schema `retail`: rows of the three statements above."""
+
+    columns: list[tuple[Any, ...]]
+    constraints: list[tuple[Any, ...]]
+    relations: dict[str, tuple[Any, ...]]
+
+    def of(self, table: Table) -> dict[str, tuple[Any, ...]]:
+        return {row[1]: row[2:] for row in self.columns if row[0] == table.name}
+
+    def rules(self, table: Table, kind: str) -> list[str]:
+        return sorted(row[2] for row in self.constraints if row[0] == table.name and row[1] == kind)
+
+
+@pytest.fixture(scope="module")
+def catalog(server_url: str, template_database: str) -> Catalog:
+    url = make_url(server_url).set(database=template_database).render_as_string(hide_password=False)
+    database = Database(Settings(database_url=url))
+    try:
+        relations = {row[0]: row[1:] for row in database.fetch(RELATIONS)}
+        return Catalog(database.fetch(COLUMNS), database.fetch(CONSTRAINTS), relations)
+    finally:
+        # A template can be copied only while nobody is connected to it.
+        database.dispose()
+
+
+def each_table() -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
+
+
+def test_the_database_has_these_tables_and_no_other(catalog: Catalog) -> None:
+    assert set(catalog.relations) == set(TABLES)
+
+
+@each_table()
+def test_columns_have_their_type_and_nullability(catalog: Catalog, table: Table) -> None:
+    declared = {column.name: (column.kind.postgres, column.nullable) for column in table.columns}
+    assert {name: row[:2] for name, row in catalog.of(table).items()} == declared
+
+
+@each_table()
+def test_what_a_frame_must_bring_is_what_postgres_does_not_compute(catalog: Catalog, table: Table) -> None:
+    for column in table.columns:
+        _, nullable, computed, has_default, _ = catalog.of(table)[column.name]
+        if not column.is_generated:
+            assert not computed, column.name
+        else:
+            assert nullable or has_default, f"{column.name} is neither brought nor filled"
+
+
+@each_table()
+def test_the_key_is_the_primary_key(catalog: Catalog, table: Table) -> None:
+    quoted = ", ".join(f'"{name}"' if name == "timestamp" else name for name in table.key)
+    assert catalog.rules(table, "p") == [f"PRIMARY KEY ({quoted})"]
+
+
+@each_table()
+def test_identities_of_others_are_foreign_keys(catalog: Catalog, table: Table) -> None:
+    owners = {"sensor_id": "sensor_metadata", "store_id": "stores", "organization_id": "organizations"}
+    expected = [
+        f"FOREIGN KEY ({column.name}) REFERENCES retail.{owners[column.name]}(id) ON DELETE CASCADE"
+        for column in table.columns
+        if column.name in owners
+    ]
+    assert catalog.rules(table, "f") == sorted(expected)
+
+
+@each_table()
+def test_comments_are_the_descriptions(catalog: Catalog, table: Table) -> None:
+    assert catalog.relations[table.name][2] == table.row
+    comments = {name: row[4] for name, row in catalog.of(table).items()}
+    assert comments == {
+        column.name: column.description + (f" Unit: {column.unit}." if column.unit else "") for column in table.columns
+    }
+
+
+@each_table()
+def test_tables_that_grow_by_the_hour_of_a_camera_are_cut_into_months(catalog: Catalog, table: Table) -> None:
+    partitioned, key, _ = catalog.relations[table.name]
+    assert partitioned == (table.name in PARTITIONED)
+    if partitioned:
+        assert key.replace('"', "") == f"RANGE ({table.time_column})"
+
+
+@each_table()
+def test_counts_and_shares_have_a_range(catalog: Catalog, table: Table) -> None:
+    checks = " ".join(catalog.rules(table, "c"))
+    for column in table.columns:
+        if column.is_count or column.name in ("data_completeness", "data_quality_score", "in_out_residual"):
+            assert column.name in checks, f"{column.name} has no CHECK"
+
+
+def _every_query() -> Iterator[tuple[str, str]]:
+    for path in sorted((sql_directory() / "queries").glob("*.sql")):
+        # Dagster's tables are not ours, and made by Dagster.
+        if path.stem != "dagster_storage":
+            yield from ((path.stem, name) for name in queries(path.stem))
+
+
+def prepared(statement: str) -> str:
+    """The statement with numbered parameters, as PREPARE wants them."""
+    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))
+    return re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match[1]) + 1}", statement).replace("%%", "%")
+
+
+@pytest.mark.parametrize(("file", "name"), _every_query(), ids=lambda part: part)
+def test_every_query_prepares(database: Database, file: str, name: str) -> None:
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(f"PREPARE it AS {prepared(queries(file)[name])}")
+
+
+@pytest.mark.parametrize("path", sorted((sql_directory() / "queries").glob("*.sql")), ids=lambda path: path.name)
+def test_every_query_has_one_name_and_the_file_says_what_it_is(path: Path) -> None:
+    text = path.read_text()
+    assert text.startswith("-- ")
+    names = re.findall(r"^-- name: (.+)$", text, re.MULTILINE)
+    assert list(queries(path.stem)) == names
+
+
+def test_a_month_is_made_with_its_rules_by_the_function_of_its_file(database: Database) -> None:
+    text = (sql_directory() / "functions" / "ensure_month_partitions.sql").read_text()
+    with database.transaction() as connection, connection.cursor() as cursor:
+        # Functions are replaced, so a file can be run again at any time.
+        cursor.execute(text)
+        cursor.execute(
+            "SELECT retail.ensure_month_partitions('vca_alarm_status', '2024-01-31T23:00Z', '2024-02-01T00:00Z')"
+        )
+        assert cursor.fetchone() == (1,)
+        cursor.execute(
+            "SELECT retail.ensure_month_partitions('vca_alarm_status', '2024-01-01T00:00Z', '2024-02-01T00:00:00.000001Z')"
+        )
+        assert cursor.fetchone() == (1,)
+
+
+def test_no_row_beyond_the_months_is_lost_silently(database: Database) -> None:
+    with pytest.raises(psycopg2.errors.CheckViolation, match="no partition of relation"):
+        database.fetch(
+            "INSERT INTO retail.vca_alarm_status (sensor_id, timestamp) VALUES (gen_random_uuid(), '1999-01-01Z') RETURNING 1"
+        )

@@ -1,0 +1,295 @@
+"""Migrations on real servers: once, twice, at once, printed, refused; and on the oldest server that is supported."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from psycopg2 import sql
+from sqlalchemy.engine import make_url
+
+from retail_sensors.errors import ConfigurationError, DatabaseUnavailableError
+from retail_sensors.settings import Settings
+from retail_sensors.storage import migrations
+from retail_sensors.storage.database import SUPPORTED_SERVERS, Database
+from retail_sensors.storage.embedded import EmbeddedPostgres
+from retail_sensors.tables import HOURLY_ANALYTICS, PEOPLE_COUNTING_RAW, TABLES
+from retail_sensors_tests.integration.stored import HOUR, hour, reading, register, store, stored, utc
+
+NewDatabase = Callable[[], Database]
+
+
+@pytest.fixture
+def empty(server_url: str) -> Iterator[NewDatabase]:
+    """Makes empty databases; they are dropped after the test."""
+    yield from _empty_databases(server_url)
+
+
+def _empty_databases(server_url: str) -> Iterator[NewDatabase]:
+    made: list[Database] = []
+
+    def make() -> Database:
+        name = f"empty_{uuid.uuid4().hex[:12]}"
+        _administer(
+            server_url, sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0").format(sql.Identifier(name))
+        )
+        url = make_url(server_url).set(database=name).render_as_string(hide_password=False)
+        made.append(Database(Settings(database_url=url)))
+        return made[-1]
+
+    yield make
+    for database in made:
+        database.dispose()
+        name = make_url(database.url).database or ""
+        _administer(server_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _administer(url: str, statement: sql.Composed) -> None:
+    with closing(
+        psycopg2.connect(make_url(url).set(drivername="postgresql").render_as_string(hide_password=False))
+    ) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+
+
+def program(name: str) -> str:
+    return str(EmbeddedPostgres(Path(tempfile.gettempdir())).bin_directory / name)
+
+
+def dump(database: Database) -> str:
+    """The schema as SQL, without what differs from one dump to the next."""
+    text = subprocess.run(
+        [program("pg_dump"), "--schema-only", "--no-owner", database.libpq_url],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return re.sub(r"^\\(un)?restrict .*$", "", text, flags=re.MULTILINE)
+
+
+def tables(database: Database) -> set[str]:
+    return {
+        name
+        for (name,) in database.fetch("SELECT table_name FROM information_schema.tables WHERE table_schema = 'retail'")
+    }
+
+
+def test_an_upgrade_is_made_once_and_a_second_one_changes_nothing(empty: NewDatabase) -> None:
+    database = empty()
+    assert migrations.current(database) is None
+    assert migrations.upgrade(database) == (None, migrations.head())
+    first = dump(database)
+    assert migrations.upgrade(database) == (migrations.head(), migrations.head())
+    assert dump(database) == first
+    assert migrations.current(database) == migrations.head()
+
+
+def test_the_printed_script_gives_the_same_schema(empty: NewDatabase, tmp_path: Path) -> None:
+    upgraded, pasted = empty(), empty()
+    migrations.upgrade(upgraded)
+    script = tmp_path / "schema.sql"
+    script.write_text(migrations.script(), encoding="utf-8")
+    subprocess.run(
+        [program("psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--file={script}", pasted.libpq_url],
+        check=True,
+        capture_output=True,
+    )
+    assert dump(pasted) == dump(upgraded)
+    assert migrations.upgrade(pasted) == (migrations.head(), migrations.head())
+
+
+def test_a_failing_migration_leaves_the_former_state(empty: NewDatabase) -> None:
+    database = empty()
+    with database.transaction() as connection, connection.cursor() as cursor:
+        # In the way of the sixth or so statement.
+        cursor.execute("CREATE SCHEMA retail; CREATE TABLE retail.heatmap_temporal_raw (mine integer)")
+    before = dump(database)
+    with pytest.raises(DatabaseUnavailableError) as caught:
+        migrations.upgrade(database)
+    assert f"could not be brought from revision none to {migrations.head()}" in str(caught.value)
+    assert '"heatmap_temporal_raw" already exists' in str(caught.value)
+    assert dump(database) == before
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute("DROP TABLE retail.heatmap_temporal_raw")
+    assert migrations.upgrade(database) == (None, migrations.head())
+
+
+def test_many_processes_may_upgrade_at_once(empty: NewDatabase) -> None:
+    database = empty()
+    outcomes: list[Any] = []
+
+    def upgrade() -> None:
+        own = Database(Settings(database_url=database.url))
+        try:
+            outcomes.append(migrations.upgrade(own))
+        except Exception as error:
+            outcomes.append(error)
+        finally:
+            own.dispose()
+
+    threads = [threading.Thread(target=upgrade) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    head = migrations.head()
+    assert sorted(outcomes, key=str) == sorted([(None, head)] + [(head, head)] * 3, key=str)
+
+
+def test_the_revision_is_found_wherever_the_search_path_leads(empty: NewDatabase) -> None:
+    database = empty()
+    migrations.upgrade(database)
+    url = make_url(database.url).update_query_dict({"options": "-csearch_path=dagster"})
+    elsewhere = Database(Settings(database_url=url.render_as_string(hide_password=False)))
+    try:
+        assert migrations.upgrade(elsewhere) == (migrations.head(), migrations.head())
+    finally:
+        elsewhere.dispose()
+
+
+def test_a_database_of_a_newer_version_is_left_alone(empty: NewDatabase) -> None:
+    database = empty()
+    migrations.upgrade(database)
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE public.retail_alembic_version SET version_num = '9999'")
+    before = dump(database)
+    with pytest.raises(ConfigurationError, match="at revision 9999, which this version does not know"):
+        migrations.upgrade(database)
+    assert dump(database) == before
+    assert migrations.current(database) == "9999"
+
+
+def test_a_server_that_is_not_there_is_a_sentence() -> None:
+    database = Database(Settings(database_url="postgresql://someone:s3cret@127.0.0.1:1/nothing"))
+    for act in (migrations.upgrade, migrations.current):
+        with pytest.raises(DatabaseUnavailableError) as caught:
+            act(database)
+        assert "127.0.0.1:1/nothing does not answer" in str(caught.value)
+        assert "s3cret" not in str(caught.value)
+
+
+def test_dagster_gets_a_schema_only_where_it_shares_the_database(empty: NewDatabase) -> None:
+    shared, apart = empty(), empty()
+    migrations.upgrade(shared)
+    migrations.upgrade(Database(Settings(database_url=apart.url, dagster_database_url=shared.url)))
+    schemas = [
+        database.fetch("SELECT nspname FROM pg_namespace WHERE nspname = 'dagster'") for database in (shared, apart)
+    ]
+    assert schemas == [[("dagster",)], []]
+
+
+# The oldest server -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def old_server() -> Iterator[str]:
+    """A server of this machine that is older than the embedded one and still supported."""
+    found = shutil.which("postgres")
+    if found is None or shutil.which("initdb") is None:
+        pytest.skip("no other PostgreSQL on PATH")
+    version = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
+    major = int((re.search(r"(\d+)", version) or [0])[0])
+    if major not in SUPPORTED_SERVERS or major == SUPPORTED_SERVERS[-1]:
+        pytest.skip(f"the PostgreSQL on PATH is version {major}; versions 15 to 17 are wanted here")
+    binaries = Path(found).resolve().parent
+    folder = Path(tempfile.mkdtemp(prefix="retail_sensors-old-"))
+    # Postgres refuses to run as root.
+    user = "nobody" if os.geteuid() == 0 else None
+    if user:
+        shutil.chown(folder, user)
+    options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
+    initdb = [
+        str(binaries / "initdb"),
+        "-D",
+        str(folder / "data"),
+        "-U",
+        "tester",
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+        "--no-sync",
+    ]
+    subprocess.run(initdb, user=user, cwd="/", check=True, capture_output=True)
+    server = subprocess.Popen(
+        [str(binaries / "postgres"), "-D", str(folder / "data"), *options],
+        user=user,
+        cwd="/",
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"postgresql+psycopg2://tester@/postgres?host={folder}"
+    try:
+        _await_answer(url)
+        yield url
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(30)
+        shutil.rmtree(folder)
+
+
+def _await_answer(url: str) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return _administer(url, sql.SQL("SELECT 1").format())
+        except psycopg2.OperationalError:
+            assert time.monotonic() < deadline, "the old server does not answer"
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def old_empty(old_server: str) -> Iterator[NewDatabase]:
+    yield from _empty_databases(old_server)
+
+
+def test_the_oldest_server_takes_the_schema_and_the_rows(old_empty: NewDatabase, empty: NewDatabase) -> None:
+    old, new = old_empty(), empty()
+    assert old.server_version() < new.server_version()
+    for database in (old, new):
+        migrations.upgrade(database)
+    assert tables(old) == tables(new) >= set(TABLES)
+    columns = (
+        "SELECT table_name, column_name, data_type, is_nullable, is_generated, generation_expression, column_default"
+        " FROM information_schema.columns WHERE table_schema = 'retail' ORDER BY 1, 2"
+    )
+    assert old.fetch(columns) == new.fetch(columns)
+
+    (camera,) = register(old, "a")
+    nine = utc("2024-02-02T09:00")
+    assert store(old, PEOPLE_COUNTING_RAW, reading(camera, nine)).inserted == 1
+    assert store(old, PEOPLE_COUNTING_RAW, reading(camera, nine)).unchanged == 1
+    assert store(old, PEOPLE_COUNTING_RAW, reading(camera, nine, line1_in=0)).refused == 1
+    assert stored(old, PEOPLE_COUNTING_RAW, "total_in", "net_flow") == [(10, 5)]
+    window = (nine, nine + 2 * HOUR)
+    store(old, HOURLY_ANALYTICS, hour(camera, nine + HOUR), mode="replace", window=window)
+    assert store(old, HOURLY_ANALYTICS, hour(camera, nine), mode="replace", window=window).deleted == 1
+
+
+def test_the_oldest_server_takes_the_printed_script(old_empty: NewDatabase, tmp_path: Path) -> None:
+    database = old_empty()
+    script = tmp_path / "schema.sql"
+    script.write_text(migrations.script(), encoding="utf-8")
+    command = [
+        program("psql"),
+        "--no-psqlrc",
+        "--quiet",
+        "--set=ON_ERROR_STOP=1",
+        f"--file={script}",
+        database.libpq_url,
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    assert tables(database) >= set(TABLES)

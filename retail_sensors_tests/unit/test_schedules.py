@@ -1,0 +1,245 @@
+"""Schedules at given instants: which partitions each tick asks for, and that no store's day is forgotten."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from retail_sensors.analytics.roster import Roster
+from retail_sensors.partitions import HOURLY
+from retail_sensors.resources.database import DatabaseResource
+from retail_sensors.schedules import (
+    SCHEDULES,
+    ended_days,
+    ended_occupancy_days,
+    finished_hours,
+    just_ended,
+    nightly_maintenance,
+    running_hour,
+)
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+FIRST, LAST = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+class Stores(DatabaseResource):
+    """An estate of one store in each zone, resetting its occupancy at `reset`."""
+
+    zones: list[str]
+    reset: str = "04:00"
+
+    def roster(self) -> Roster:
+        return Roster(
+            stores=estate(*self.zones, reset=self.reset),
+            sensors=pd.DataFrame(),
+            lines=pd.DataFrame(),
+            regions=pd.DataFrame(),
+        )
+
+
+def tick(schedule: dg.ScheduleDefinition, instant: datetime, stores: Stores | None = None) -> dg.RunRequest | None:
+    """What the schedule asks for at the instant; None: it gave a reason to skip."""
+    resources = {"database": stores} if stores else {}
+    with dg.build_schedule_context(scheduled_execution_time=instant, resources=resources) as context:
+        answer = schedule(context)
+    if isinstance(answer, dg.SkipReason):
+        assert answer.skip_message
+        return None
+    assert isinstance(answer, dg.RunRequest)
+    return answer
+
+
+def keys(request: dg.RunRequest | None) -> tuple[str, str]:
+    assert request is not None
+    return request.tags[FIRST], request.tags[LAST]
+
+
+def ticks(schedule: dg.ScheduleDefinition, start: datetime, end: datetime) -> Iterator[datetime]:
+    """The schedule's instants in the half-open span; its cron line names minutes of every hour."""
+    minutes, *rest = str(schedule.cron_schedule).split()
+    assert rest == ["*"] * 4
+    instant = start
+    while instant < end:
+        yield from (instant + int(minute) * timedelta(minutes=1) for minute in minutes.split(","))
+        instant += HOUR
+
+
+# Hours ------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_finished_hours_are_the_last_eight() -> None:
+    request = tick(finished_hours, utc("2026-07-18T14:05"))
+    assert keys(request) == ("2026-07-18-06:00", "2026-07-18-13:00")
+
+
+def test_the_running_hour_comes_with_the_one_before() -> None:
+    assert keys(tick(running_hour, utc("2026-07-18T14:05"))) == ("2026-07-18-13:00", "2026-07-18-14:00")
+    assert keys(tick(running_hour, utc("2026-07-18T00:00"))) == ("2026-07-17-23:00", "2026-07-18-00:00")
+
+
+@pytest.mark.parametrize("schedule", [finished_hours, running_hour], ids=lambda schedule: schedule.name)
+def test_a_tick_asks_for_hours_that_exist_when_it_runs(schedule: dg.ScheduleDefinition) -> None:
+    for instant in (utc("2026-03-29T01:05"), utc("2026-10-25T00:55"), utc("2026-12-31T23:05")):
+        first, last = keys(tick(schedule, instant))
+        assert {first, last} <= set(HOURLY.get_partition_keys(instant)[-9:])
+
+
+@pytest.mark.parametrize("schedule", [finished_hours, running_hour], ids=lambda schedule: schedule.name)
+def test_a_repeated_tick_is_the_same_run_and_goes_before_backfills(schedule: dg.ScheduleDefinition) -> None:
+    one, again, later = (tick(schedule, utc(f"2026-07-18T14:{minute}")) for minute in ("05", "05", "10"))
+    assert one is not None
+    assert again is not None
+    assert later is not None
+    assert one.run_key == again.run_key != later.run_key
+    assert int(one.tags["dagster/priority"]) > 0
+
+
+def test_two_schedules_of_one_job_never_share_a_run_key() -> None:
+    at = utc("2026-07-18T14:05")
+    requests = [tick(schedule, at) for schedule in (finished_hours, running_hour)]
+    assert len({request.run_key for request in requests if request}) == 2
+
+
+# Days -------------------------------------------------------------------------------------------------------------------
+
+
+def estate(*zones: str, reset: str = "04:00") -> pd.DataFrame:
+    """Stores as the registry gives them, one in each zone."""
+    return pd.DataFrame({"timezone": zones, "occupancy_reset_time": time.fromisoformat(reset)})
+
+
+ZONES = ("Pacific/Auckland", "Europe/Lisbon", "America/New_York", "Asia/Kolkata")
+ODD = (
+    "Asia/Kathmandu",
+    "Pacific/Chatham",
+    "Pacific/Kiritimati",
+    "America/Santiago",
+    "America/Havana",
+    "Pacific/Midway",
+)
+DAYS = {
+    "an ordinary day": "2026-07-18",
+    "Lisbon forward": "2026-03-29",
+    "Lisbon back": "2026-10-25",
+    "New York forward": "2026-03-08",
+    "New York back": "2026-11-01",
+    "Auckland and Santiago back": "2026-04-05",
+    "Santiago forward": "2026-09-06",
+    "Auckland forward": "2026-09-27",
+}
+
+
+@pytest.mark.parametrize("day", DAYS.values(), ids=DAYS.keys())
+@pytest.mark.parametrize("zones", [ZONES, ODD], ids=["estate", "odd zones"])
+@pytest.mark.parametrize("reset", ["04:00", "00:00", "23:50", "01:30"])
+def test_every_stores_day_is_noticed_within_an_hour_of_its_end_and_of_its_reset(
+    day: str, zones: tuple[str, ...], reset: str
+) -> None:
+    middle = date.fromisoformat(day)
+    stores = estate(*zones, reset=reset)
+    start = datetime.combine(middle - DAY, time(), UTC)
+    noticed = [(at, just_ended(at, stores)) for at in ticks(ended_days, start, start + 4 * DAY)]
+    for name in zones:
+        zone = ZoneInfo(name)
+        ends, resets, begins = (
+            datetime.combine(middle + number * DAY, at, zone).astimezone(UTC)
+            for number, at in ((1, time()), (1, time.fromisoformat(reset)), (0, time.fromisoformat(reset)))
+        )
+        assert any(ends < at <= ends + HOUR for at, ended in noticed if (middle, None) in ended), f"{name} {ends}"
+        assert any(resets < at <= resets + HOUR for at, ended in noticed if (middle, begins) in ended), (
+            f"{name} {resets}"
+        )
+
+
+@pytest.mark.parametrize("day", DAYS.values(), ids=DAYS.keys())
+def test_each_end_is_noticed_by_one_tick_of_each_schedule_and_never_before_it(day: str) -> None:
+    middle = date.fromisoformat(day)
+    start = datetime.combine(middle - DAY, time(), UTC)
+    for name in (*ZONES, *ODD):
+        store, zone = estate(name), ZoneInfo(name)
+        for schedule in (ended_days, ended_occupancy_days):
+            noticed = [
+                (at, ended, began is not None)
+                for at in ticks(schedule, start, start + 4 * DAY)
+                for ended, began in just_ended(at, store)
+            ]
+            for at, ended, is_reset in noticed:
+                assert datetime.combine(ended + DAY, time(4 * is_reset), zone).astimezone(UTC) < at
+                # Today's UTC date is the newest key.
+                assert ended <= at.date()
+            about_middle = sorted(is_reset for _, ended, is_reset in noticed if ended == middle)
+            assert about_middle == [False, True], name
+
+
+def test_a_day_is_asked_for_when_it_has_ended_and_when_its_occupancy_is_known() -> None:
+    # Midnight in Kolkata is 18:30 UTC of the day before, four o'clock 22:30.
+    stores = Stores(zones=["Asia/Kolkata"])
+    for instant in ("2026-07-18T18:45", "2026-07-18T22:45"):
+        request = tick(ended_days, utc(instant), stores)
+        assert keys(request) == ("2026-07-18", "2026-07-18")
+        assert request is not None
+        assert int(request.tags["dagster/priority"]) > 0
+
+
+def test_stores_that_end_different_dates_at_once_are_one_range() -> None:
+    # At 10:00 UTC Kiritimati ends the 18th, and it is midnight of the 18th, an hour after Midway's reset, nowhere else.
+    both = Stores(zones=["Pacific/Kiritimati", "Pacific/Honolulu"], reset="00:00")
+    assert keys(tick(ended_days, utc("2026-07-18T10:15"), both)) == ("2026-07-17", "2026-07-18")
+
+
+def test_the_hours_of_an_ended_occupancy_day_are_asked_for_from_reset_to_reset() -> None:
+    stores = Stores(zones=["Europe/Lisbon"])
+    assert keys(tick(ended_occupancy_days, utc("2026-07-18T03:10"), stores)) == ("2026-07-17-03:00", "2026-07-18-02:00")
+    # 25 hours: the clocks were set back in between.
+    assert keys(tick(ended_occupancy_days, utc("2026-10-25T04:10"), stores)) == ("2026-10-24-03:00", "2026-10-25-03:00")
+
+
+def test_the_half_hour_of_a_zone_is_in_the_range() -> None:
+    stores = Stores(zones=["Asia/Kolkata"])
+    assert keys(tick(ended_occupancy_days, utc("2026-07-18T22:40"), stores)) == ("2026-07-17-22:00", "2026-07-18-21:00")
+
+
+def test_a_quiet_half_hour_asks_for_nothing() -> None:
+    lisbon = Stores(zones=["Europe/Lisbon"])
+    assert tick(ended_days, utc("2026-07-18T12:15"), lisbon) is None
+    assert tick(ended_occupancy_days, utc("2026-07-18T12:10"), lisbon) is None
+    assert tick(ended_days, utc("2026-07-18T23:15"), Stores(zones=[])) is None
+
+
+def test_the_hours_are_mended_before_the_day_is_summed() -> None:
+    hours, days = (
+        [at for at in ticks(schedule, utc("2026-07-18"), utc("2026-07-19")) if just_ended(at, estate("Europe/Lisbon"))]
+        for schedule in (ended_occupancy_days, ended_days)
+    )
+    assert hours == [utc("2026-07-18T03:10"), utc("2026-07-18T23:10")]
+    assert days == [utc("2026-07-18T03:15"), utc("2026-07-18T23:15")]
+
+
+# All of them ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_schedule_says_what_it_does_runs_from_the_start_and_is_in_utc() -> None:
+    assert len({schedule.name for schedule in SCHEDULES}) == len(SCHEDULES) == 5
+    for schedule in SCHEDULES:
+        assert schedule.description, schedule.name
+        assert schedule.execution_timezone == "UTC"
+        assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+
+
+def test_maintenance_is_nightly() -> None:
+    assert nightly_maintenance.cron_schedule == "0 2 * * *"
+
+
+def test_ticks_of_the_simulation_are_in_order() -> None:
+    instants = list(ticks(ended_days, utc("2026-07-18"), utc("2026-07-19")))
+    assert len(instants) == 48
+    assert all(two - one == timedelta(minutes=30) for one, two in pairwise(instants))
