@@ -56,9 +56,7 @@ def _seconds(values: pd.Series[Any]) -> npt.NDArray[np.float64]:
     return values.to_numpy(dtype="datetime64[s]").astype(np.float64)
 
 
-def _overlaps(
-    alarms: npt.NDArray[np.float64], events: npt.NDArray[np.float64], within: float
-) -> npt.NDArray[np.bool_]:
+def _overlaps(alarms: npt.NDArray[np.float64], events: npt.NDArray[np.float64], within: float) -> npt.NDArray[np.bool_]:
     """Whether each alarm overlaps each event within so many seconds; shape (..., alarms, events)."""
     return (alarms[..., 0, None] <= events[:, 1] + within) & (alarms[..., 1, None] >= events[:, 0] - within)
 
@@ -66,7 +64,8 @@ def _overlaps(
 def score(history: pd.DataFrame, events: pd.DataFrame, alarms_per_week: float, warmup_weeks: int) -> dict[str, Any]:
     """The figures of one labelled series."""
     begin = history["slot_start"].min()
-    step = history["slot_start"].diff().dropna().min()
+    apart = history["slot_start"].diff()
+    step = apart[apart > pd.Timedelta(0)].min()
     end = history["slot_start"].max() + step
     found = anomalies.detect(
         history,

@@ -6,21 +6,25 @@ What is expected of them belongs in the tests.
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
+import socket
 import subprocess
 import sys
+import urllib.request
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pandas as pd
+import psutil
 import psycopg2
 import yaml
 from psycopg2 import sql
@@ -31,8 +35,11 @@ from retail_sensors.cli import main
 from retail_sensors.connectors.base import Endpoint, TimeWindow
 from retail_sensors.fleet_file import read_fleet_file
 from retail_sensors.installation import Installation
-from retail_sensors.simulator.camera import DEFAULT_PASSWORD
-from retail_sensors.simulator.fleet import SimulatedFleet, fleet_file
+from retail_sensors.simulator.camera import DEFAULT_PASSWORD, SimulatedCamera
+from retail_sensors.simulator.fleet import SimulatedFleet, SimulatedStore, fleet_file
+from retail_sensors.simulator.traffic import Generated, OpeningHours
+from retail_sensors.storage.database import DATA_DATABASE
+from retail_sensors.storage.embedded import EmbeddedPostgres
 from retail_sensors.storage.fleet import FleetRegistry
 from retail_sensors.tables import TABLES
 
@@ -41,6 +48,8 @@ COLLECTED = ("people_counting_raw", "regional_counting_raw", "heatmap_temporal_r
 FIGURES = ("hourly_analytics", "store_hourly", "daily_analytics", "store_daily")
 LINES = tuple(f"line{line}_{way}" for line in (1, 2, 3, 4) for way in ("in", "out"))
 PASSWORD_VARIABLE = "RS_TEST_CAMERA_PASSWORD"
+
+_OWNERS = {"sensor_id": ("sensor_metadata", "sensor_name"), "store_id": ("stores", "store_name")}
 
 Counted = dict[datetime, tuple[int, ...]]
 
@@ -93,7 +102,8 @@ class Collected:
 
 @dataclass
 class Site:
-    """One installation. `environment` is what its commands get besides the machine's own variables."""
+    """One installation. `url` is its database, empty: a server of its own under `home`. `environment` is what its commands
+    get besides the machine's own variables."""
 
     url: str
     home: Path
@@ -184,22 +194,26 @@ class Site:
 
     # Looking into the database --------------------------------------------------------------------------------------
 
+    @property
+    def _data_url(self) -> str:
+        return self.url or EmbeddedPostgres(self.home).url(DATA_DATABASE)
+
     def fetch(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """The rows of one statement."""
-        with closing(_connect(self.url)) as connection, connection.cursor() as cursor:
+        with closing(_connect(self._data_url)) as connection, connection.cursor() as cursor:
             cursor.execute(statement, parameters)
             return list(cursor.fetchall())
 
     def frame(self, statement: str, parameters: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """The same as a frame."""
-        with closing(_connect(self.url)) as connection, connection.cursor() as cursor:
+        with closing(_connect(self._data_url)) as connection, connection.cursor() as cursor:
             cursor.execute(statement, parameters)
             columns = [column.name for column in cursor.description or ()]
             return pd.DataFrame(cursor.fetchall(), columns=columns)
 
     def execute(self, statement: str) -> None:
         """Runs one statement and commits it."""
-        with closing(_connect(self.url)) as connection, connection, connection.cursor() as cursor:
+        with closing(_connect(self._data_url)) as connection, connection, connection.cursor() as cursor:
             cursor.execute(statement)
 
     def contents(self, tables: Sequence[str] = (*COLLECTED, *FIGURES)) -> dict[str, list[tuple[Any, ...]]]:
@@ -207,6 +221,19 @@ class Site:
         return {
             name: self.fetch(f"SELECT * FROM retail.{name} ORDER BY {', '.join(TABLES[name].key)}") for name in tables
         }
+
+    def figures(self, tables: Sequence[str] = FIGURES) -> dict[str, list[dict[Hashable, object]]]:
+        """The figures by names of cameras and stores, without the time at which they were written: to compare two sites."""
+        found = {}
+        for name in tables:
+            scope, time_column = TABLES[name].key
+            owners, label = _OWNERS[scope]
+            frame = self.frame(
+                f"SELECT n.{label} AS scope, f.* FROM retail.{name} AS f JOIN retail.{owners} AS n ON n.id = f.{scope}"
+                f" ORDER BY 1, f.{time_column}"
+            ).drop(columns=[scope, "updated_at"])
+            found[name] = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        return found
 
     def counted(self, camera: str) -> Counted:
         """(line 1 in, line 1 out, line 2 in, ...) by hour, as they stand in the raw table."""
@@ -229,6 +256,69 @@ class Site:
                 {"camera": camera, "endpoint": endpoint.value},
             )
         )
+
+
+@contextmanager
+def embedded_site(home: Path) -> Iterator[Site]:
+    """An installation on a server of its own under its home; stopped and deleted at the end, with whatever runs of it."""
+    site = Site("", home)
+    try:
+        yield site
+    finally:
+        site.process("down")
+        EmbeddedPostgres(home).destroy()
+
+
+def processes_of(home: Path) -> list[str]:
+    """Command lines of the running processes that belong to an installation, its server's included."""
+    found = []
+    data = str(EmbeddedPostgres(home).data_directory)
+    for process in psutil.process_iter():
+        try:
+            words = [*process.cmdline(), process.environ().get("RETAIL_SENSORS_HOME", "")]
+            if process.status() != psutil.STATUS_ZOMBIE and any(str(home) in word or data in word for word in words):
+                found.append(" ".join(words))
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def free_ports(count: int) -> int:
+    """The first of that many consecutive loopback ports that are free now."""
+    for first in range(20000 + os.getpid() % 10000, 60000, count):
+        with ExitStack() as stack, suppress(OSError):
+            for port in range(first, first + count):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
+    raise AssertionError(f"no {count} ports in a row are free")
+
+
+def graphql(url: str, query: str, **variables: object) -> dict[str, Any]:
+    """The data of an answer of Dagster's web server."""
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})  # noqa: S310 -- loopback
+    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+        answer = json.load(response)
+    assert "errors" not in answer, answer
+    data: dict[str, Any] = answer["data"]
+    return data
+
+
+def small_fleet() -> SimulatedFleet:
+    """A shop with one door and its corridor, and one with two doors in a zone of half hours."""
+    doors = {1: "entrance", 4: "passerby"}
+    return SimulatedFleet(
+        [
+            SimulatedCamera("lisbon", "Europe/Lisbon", Generated(seed=1, lines=doors), store="Lisbon", regions={}),
+            SimulatedCamera("mumbai-east", "Asia/Kolkata", Generated(seed=2), store="Mumbai"),
+            SimulatedCamera("mumbai-west", "Asia/Kolkata", Generated(seed=3), store="Mumbai"),
+        ],
+        clock=lambda: datetime.now(UTC),
+        stores=[
+            SimulatedStore("Lisbon", "Europe/Lisbon", "PT", OpeningHours.daily("10:00-22:00"), 180, 620.0),
+            SimulatedStore("Mumbai", "Asia/Kolkata", "IN", OpeningHours.daily("10:30-21:30"), 150, 480.0),
+        ],
+    )
 
 
 def simulated(fleet: SimulatedFleet, camera: str, window: TimeWindow) -> Counted:

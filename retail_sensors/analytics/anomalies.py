@@ -28,13 +28,14 @@ import pandas as pd
 from scipy import special  # type: ignore[import-untyped]
 
 from retail_sensors.analytics import baseline, faults, frames, persistence, tails
+from retail_sensors.analytics.anomaly_events import EVENTS
 from retail_sensors.analytics.anomaly_texts import ACTIONS, CAUSES
 from retail_sensors.analytics.frames import DAY, HOUR, Array
 from retail_sensors.analytics.localtime import wall_seconds
 from retail_sensors.errors import ContractError
-from retail_sensors.tables import Column, Kind, Table
+from retail_sensors.tables import Kind
 
-ALARMS_A_WEEK = 0.4
+ALARMS_A_WEEK = 0.35
 """Default budget of false alarms, per series and week."""
 PATTERN_SHARE = 0.1
 """Share of the budget that days of an unusual shape may use; spikes and drops have the rest."""
@@ -44,50 +45,8 @@ NORMAL_SLOTS = 3
 """Measured slots without an alarm after which an event counts as over."""
 FALSE_FAULTS_A_WEEK = 1e-5
 
-METRICS = (("value",), ("in_count", "out_count"))
-
-EVENTS = Table(
-    name="anomalies_detected",
-    row="One event in the counts of one series: what was expected, what came, how sure, why perhaps and what to do.",
-    key=("series", "anomaly_type", "affected_metric", "started_at"),
-    time_column="started_at",
-    columns=(
-        Column("series", Kind.TEXT, "The series as `history` names it.", nullable=False),
-        Column("detected_at", Kind.TIMESTAMP, "End of the slot or day whose evidence sufficed.", nullable=False),
-        Column("started_at", Kind.TIMESTAMP, "Start of the first slot of the event.", nullable=False),
-        Column("ended_at", Kind.TIMESTAMP, "End of the last slot of the event so far, exclusive.", nullable=False),
-        Column(
-            "anomaly_type",
-            Kind.TEXT,
-            "`traffic_spike`, `traffic_drop`, `unusual_pattern`, `sensor_issue` or `data_gap`.",
-            nullable=False,
-        ),
-        Column("severity", Kind.DOUBLE, "0 to 1, from the tail of the event or the length of a gap.", nullable=False),
-        Column("confidence", Kind.DOUBLE, "1 - p x slots per week, 0 to 1.", nullable=False),
-        Column(
-            "affected_metric",
-            Kind.TEXT,
-            "`value`, `in_count`, `out_count`, `day_shape_hours`, `in_out_residual`, or `all` for a gap or a swap.",
-            nullable=False,
-        ),
-        Column("affected_component", Kind.TEXT, "Component of the series, such as `line1`. NULL: the whole of it."),
-        Column("expected_value", Kind.DOUBLE, "Expected total of the event. NULL: no baseline yet."),
-        Column("actual_value", Kind.DOUBLE, "Counted total of the event. NULL: nothing was counted."),
-        Column("deviation_percent", Kind.DOUBLE, "NULL: less than 1 was expected, or a value is NULL.", unit="%"),
-        Column("deviation_stddev", Kind.DOUBLE, "Standard deviations from the expected value. NULL: when a value is."),
-        Column("context", Kind.JSONB, "Slots, fault, threshold, holiday and the like, by name.", nullable=False),
-        Column("potential_causes", Kind.JSONB, "Array of texts, a holiday first.", nullable=False),
-        Column("recommended_actions", Kind.JSONB, "Array of texts.", nullable=False),
-        Column("auto_resolved", Kind.BOOLEAN, "Whether 3 normal slots have followed.", nullable=False),
-        Column(
-            "manual_review_required",
-            Kind.BOOLEAN,
-            "Whether a person has to look: a sensor issue, a gap over 24 h, or a confidence under 0.5.",
-            nullable=False,
-        ),
-    ),
-)
-"""What `detect` gives: the documents' columns, with the series and the span of the event."""
+METRICS = (("in_count", "out_count"), ("value",))
+"""What a series may count; the first of them that it has."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,13 +129,15 @@ def detect(
 ) -> pd.DataFrame:
     """The events of every series up to `now`, rows of EVENTS ordered by series and start.
 
-    `history`: one row per series and slot: `series`, `slot_start` (an instant), and `value` or `in_count` and `out_count` (people; NULL
-    or no row: missing); optional `component` (`line1`, ...: a series of its own) and `group` (those who share a fate, such as a
-    store; without it the components of one series). Of rows with the same key the last holds. `step`: length of a slot, a divisor of a
-    day of at most 1 h. Slots that end after `now` are left out. `zones`: IANA zone of all series or by series. `holidays`: `date`, `name`
-    and optionally `series`. `since`: only events that last beyond that instant; what is learnt is the same.
+    `history`: one row per series and slot: `series`, `slot_start` (an instant), and `value` or `in_count` and `out_count`
+    (people; NULL or no row: missing); optional `component` (`line1`, ...: a series of its own) and `group` (those who share a
+    fate, such as a store; without it the components of one series). Of rows with the same key the last holds. `step`: length of
+    a slot, a divisor of a day of at most 1 h. Slots that end after `now` are left out. `zones`: IANA zone of all series or by
+    series. `holidays`: `date`, `name` and optionally `series`. `since`: only events that last beyond that instant; what is
+    learnt is the same.
 
-    Alarms start `warmup_weeks` (at least 3) after the first row of a series. Raises ContractError for columns that are missing,
+    Spikes, drops and unusual patterns start `warmup_weeks` (at least 3) after the first count of a series, sensor issues after a
+    week, gaps at once. Raises ContractError for columns that are missing,
     instants off the grid of steps, a negative count or a budget that is not positive.
     """
     if not alarms_per_week > 0:
@@ -197,7 +158,8 @@ def detect(
             continue
         slots = _slots(part["second"].to_numpy(), seconds, current, str(zone))
         for series in _series(part, slots, warmup_weeks):
-            found = [*_traffic(series, slots, alarms_per_week, warmup_weeks), *_faults(series, slots), *_gaps(series, slots)]
+            found = [*_faults(series, slots), *_gaps(series, slots)]
+            found.extend(_traffic(series, slots, alarms_per_week, warmup_weeks, found))
             found.extend(_patterns(series, slots, alarms_per_week, warmup_weeks, found))
             for event in sorted(found, key=lambda one: (one.first, one.kind, one.metric)):
                 if slots.start[event.last] + seconds > earliest:
@@ -261,12 +223,12 @@ def _series(rows: pd.DataFrame, slots: _Slots, warmup_weeks: int) -> Iterator[_S
     counts: list[Array] = []
     for number, (_, part) in enumerate(grouped):
         place = (part["second"].to_numpy() - slots.start[0]) // slots.step
-        for metric in (metric for metrics in METRICS for metric in metrics):
-            if metric in part and part[metric].notna().any():
-                values = np.full(length, np.nan)
-                values[place] = part[metric].to_numpy()
-                counts.append(values)
-                of_row.append((number, metric))
+        counted = [[name for name in names if name in part and part[name].notna().any()] for names in METRICS]
+        for metric in next((names for names in counted if names), []):
+            values = np.full(length, np.nan)
+            values[place] = part[metric].to_numpy()
+            counts.append(values)
+            of_row.append((number, metric))
     if not counts:
         return
     grid = np.stack(counts)
@@ -274,7 +236,7 @@ def _series(rows: pd.DataFrame, slots: _Slots, warmup_weeks: int) -> Iterator[_S
     begin = np.full(len(grouped), length)
     np.minimum.at(begin, owner, np.argmax(~np.isnan(grid), axis=1))
     warm_day = slots.day[np.minimum(begin, length - 1)] + 7 * warmup_weeks
-    # A day before 1970-01-01, a Thursday, does not occur: counts are younger than that.
+    # 1970-01-01 was a Thursday.
     expected = baseline.expect(slots.daily(grid), (slots.first_day + 3) % 7, warm_day[owner])
     mean, k = slots.along(expected.mean), slots.along(expected.k)
     warm_slot = np.searchsorted(slots.day, warm_day)
@@ -292,9 +254,7 @@ def _series(rows: pd.DataFrame, slots: _Slots, warmup_weeks: int) -> Iterator[_S
         if not len(mine):
             continue
         fellows = group == part["group"].iloc[-1]
-        others_count = np.stack(
-            [_others_count(came, due, fellows & (np.arange(len(owner)) != row)) for row in mine]
-        )
+        others_count = np.stack([_others_count(came, due, fellows & (np.arange(len(owner)) != row)) for row in mine])
         yield _Series(
             name=str(name[0]),
             component=str(name[1]) or None,
@@ -336,7 +296,19 @@ def _surprise(series: _Series, row: int, first: int, last: int) -> tuple[float, 
     return hoped, total, (total - hoped) / float(np.sqrt(hoped + extra)), float(p[0])
 
 
-def _traffic(series: _Series, slots: _Slots, budget: float, warmup_weeks: int) -> Iterator[_Event]:
+def _last_odd(series: _Series, first: int, last: int, up: bool) -> int:
+    """The last slot of an alarm that departs by a standard deviation itself: the filter goes on believing for a while."""
+    part = slice(first, last + 1)
+    mean, k = series.mean[:, part], series.k[:, part]
+    apart = (series.counts[:, part] - mean) / np.sqrt(mean + mean**2 / k)
+    odd = np.flatnonzero(((apart if up else -apart) >= 1).any(axis=0))
+    return first + int(odd[-1]) if len(odd) else first
+
+
+def _traffic(
+    series: _Series, slots: _Slots, budget: float, warmup_weeks: int, others: list[_Event]
+) -> Iterator[_Event]:
+    """Spikes and drops; a drop is not said again while a sensor is known to be at fault."""
     begun = int(slots.day[series.begin])
     score = np.maximum(series.raised, series.lowered)
     found = persistence.alarms(
@@ -348,9 +320,12 @@ def _traffic(series: _Series, slots: _Slots, budget: float, warmup_weeks: int) -
         apart=int(slots.an_hour),
     )
     for alarm in found:
-        part = slice(alarm.first, alarm.last + 1)
-        up = series.raised[part].max() >= series.lowered[part].max()
-        by_row = [_surprise(series, row, alarm.first, alarm.last) for row in range(len(series.metrics))]
+        up = bool(series.raised[alarm.first] >= series.lowered[alarm.first])
+        known = (event for event in others if event.kind == "sensor_issue" and event.decided <= alarm.first)
+        if not up and any(event.last >= alarm.first for event in known):
+            continue
+        last = _last_odd(series, alarm.first, alarm.last, up)
+        by_row = [_surprise(series, row, alarm.first, last) for row in range(len(series.metrics))]
         signed = [one for one in by_row if (one[2] > 0) == up] or by_row
         strongest = min(signed, key=lambda one: one[3])
         hoped, total, stddev, p = strongest
@@ -358,7 +333,7 @@ def _traffic(series: _Series, slots: _Slots, budget: float, warmup_weeks: int) -
             kind="traffic_spike" if up else "traffic_drop",
             metric=series.metrics[by_row.index(strongest)],
             first=alarm.first,
-            last=alarm.last,
+            last=last,
             decided=alarm.first,
             expected=hoped,
             actual=total,
@@ -366,7 +341,10 @@ def _traffic(series: _Series, slots: _Slots, budget: float, warmup_weeks: int) -
             severity=_severity(p),
             confidence=_confidence(p, slots),
             fault=None,
-            extra={"score": round(float(score[part].max()), 3), "threshold": round(alarm.threshold, 3)},
+            extra={
+                "score": round(float(score[alarm.first : last + 1].max()), 3),
+                "threshold": round(alarm.threshold, 3),
+            },
         )
 
 
@@ -375,15 +353,16 @@ def _patterns(
 ) -> Iterator[_Event]:
     """Days of an unusual shape that no other event of the series touches: it would say the same again."""
     ended = slots.days - (0 if slots.slot[-1] == slots.a_day - 1 else 1)
-    grids = (slots.daily(values)[:, :ended].sum(axis=0) for values in (series.counts, series.mean))
-    shape = faults.shapes(*grids, slot_hours=1 / slots.an_hour)
+    counts, mean = (slots.daily(values)[:, :ended].sum(axis=0) for values in (series.counts, series.mean))
+    shape = faults.shapes(counts, mean, 1 / slots.an_hour)
     score = -special.log_ndtr(-shape.deviate)
     scored = np.flatnonzero(~np.isnan(score))
     warm = int(slots.day[series.begin]) + 7 * warmup_weeks
-    touched = {int(day) for event in others for day in slots.day[event.first : event.last + 1]}
+    spans = [(slots.day[event.first], slots.day[event.last], slots.day[event.decided]) for event in others]
     for day in scored[scored >= warm]:
         past = scored[scored < day]
-        if len(past) < faults.LEAST_DAYS or int(day) in touched:
+        touched = any(first <= day <= last and decided <= day for first, last, decided in spans)
+        if len(past) < faults.LEAST_DAYS or touched:
             continue
         limit = persistence.threshold(score[past], (day - past) / 7, len(past) / 7, budget * PATTERN_SHARE)
         if score[day] <= limit:
@@ -427,12 +406,22 @@ def _faults(series: _Series, slots: _Slots) -> Iterator[_Event]:
             extra={"evidence": round(span.evidence, 2)},
         )
 
-    for row, metric in enumerate(series.metrics):
+    stuck, hung = [], []
+    for row in range(len(series.metrics)):
         counts, mean, k = series.counts[row], series.mean[row], series.k[row]
-        for span in faults.stuck_at_zero(counts, mean, k, series.others_count[row], limit):
-            yield issue("stuck_at_zero", metric, span, _surprise(series, row, span.first, span.last)[:3])
-        for span in faults.frozen(counts, k, limit):
-            yield issue("frozen", metric, span, _surprise(series, row, span.first, span.last)[:3])
+        stuck.append(faults.stuck_at_zero(counts, mean, k, series.others_count[row], limit))
+        hung.append(faults.frozen(counts, k, limit))
+    for fault, by_row in (("stuck_at_zero", stuck), ("frozen", hung)):
+        for span in faults.joined([one for spans in by_row for one in spans], int(slots.an_hour)):
+            rows = [
+                row
+                for row, spans in enumerate(by_row)
+                if any(one.first <= span.last and one.last >= span.first for one in spans)
+            ]
+            metric = series.metrics[rows[0]] if len(rows) == 1 else "all"
+            together = np.array([_surprise(series, row, span.first, span.last)[:3] for row in rows])
+            values = together[0] if len(rows) == 1 else np.array([*together[:, :2].sum(axis=0), np.nan])
+            yield issue(fault, metric, span, (float(values[0]), float(values[1]), float(values[2])))
     if len(series.metrics) < 2:
         return
     daily = slots.daily(series.counts)
@@ -464,8 +453,7 @@ def _in_slots(span: faults.Span, slots: _Slots) -> faults.Span:
 
 
 def _gaps(series: _Series, slots: _Slots) -> Iterator[_Event]:
-    missing = np.isnan(series.counts).any(axis=0)
-    missing[: series.begin] = False
+    missing = np.isnan(series.counts).any(axis=0) & (np.arange(len(slots.start)) >= series.begin)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], missing, [False]])))
     for first, end in edges.reshape(-1, 2):
         hoped = series.mean[:, first:end].sum()
@@ -503,9 +491,7 @@ def _write(
 ) -> None:
     on = [int(day) + slots.first_day for day in np.unique(slots.day[event.first : event.last + 1])]
     named = list(
-        dict.fromkeys(
-            holidays[who, day] for day in on for who in (series.name, None) if (who, day) in holidays
-        )
+        dict.fromkeys(holidays[who, day] for day in on for who in (series.name, None) if (who, day) in holidays)
     )
     after = ~np.isnan(series.counts[:, event.last + 1 :]).any(axis=0)
     cause = event.fault or event.kind

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 CAUSES: dict[str, tuple[str, ...]] = {
     "traffic_spike": ("event or promotion nearby", "tour group or school class", "weather driving people indoors"),
-    "traffic_drop": ("shorter opening or early closing", "weather", "works or a blocked way in", "camera view obstructed"),
+    "traffic_drop": (
+        "shorter opening or early closing",
+        "weather",
+        "works or a blocked way in",
+        "camera view obstructed",
+    ),
     "unusual_pattern": ("changed opening hours", "event at an unusual time", "camera clock off by hours"),
     "data_gap": ("camera or network offline", "collection not running", "camera no longer holds the hours"),
     "stuck_at_zero": ("lens covered or camera moved", "counting line switched off or redrawn", "door closed"),
     "frozen": ("counter repeats its last value", "camera firmware hangs", "a gateway answers from its cache"),
-    "in_out_imbalance": ("line drawn where people turn round", "one direction masked or obstructed", "another door opened"),
+    "in_out_imbalance": (
+        "line drawn where people turn round",
+        "one direction masked or obstructed",
+        "another door opened",
+    ),
     "direction_swapped": ("arrow of the line reversed", "camera turned or remounted"),
 }
 """Possible causes, most common first."""
@@ -18,7 +27,10 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "traffic_spike": ("check staffing and queues for the hours ahead", "note the event in the calendar if it recurs"),
     "traffic_drop": ("check that the door was open and the view is free", "compare with the store's other doors"),
     "unusual_pattern": ("compare with the opening hours of that day", "check the camera's clock"),
-    "data_gap": ("check power and network of the camera", "collect the missing hours again while the camera holds them"),
+    "data_gap": (
+        "check power and network of the camera",
+        "collect the missing hours again while the camera holds them",
+    ),
     "stuck_at_zero": ("look at the camera's picture and its counting lines", "exclude the line until it counts"),
     "frozen": ("restart the camera", "exclude the hours from the figures"),
     "in_out_imbalance": ("count by hand for a quarter of an hour and compare", "redraw the counting line"),

@@ -9,11 +9,11 @@ itself on nothing of that day.
     level   = level before x (winsorised counts / expected counts of the last day) ^ gain
     variance = mean (1 + 1 / (n + w)) + dispersion mean^2
 
-Both means are winsorised about their median, so that a past anomaly is worth at most 2.5 standard deviations and needs no list of
-anomalies, while a lasting change takes over when it holds half of the weeks. Counts are divided by the level of their day
+Both means are winsorised about their median, so that a past anomaly is worth at most 2.5 standard deviations and needs no
+list of anomalies, while a lasting change takes over when it holds half of the weeks. Counts are divided by the level of their day
 first. w weighs sampling noise against the difference between weekdays: a small count borrows from other days, a large one
-does not. The dispersion is learnt per row and slot of the day (nights scatter more): the least with which 90 % of past counts lie within
-1.645 standard deviations.
+does not. The dispersion is learnt per row and slot of the day (nights scatter more): the least with which 90 % of past counts lie
+within 1.645 standard deviations.
 How surprising a count is then belongs in `tails`.
 """
 
@@ -103,8 +103,8 @@ def _dispersion(counts: Array, mean: Array, days: Array, before: Array) -> Array
 
     A slot with too few of them has its row's; a row with too few keeps `before`.
     """
+    mean = np.where(mean >= 1, mean, np.nan)
     needed = ((counts - mean) ** 2 / _DEVIATE**2 - mean * (1 + 1 / days)) / mean**2
-    needed = np.where(mean >= 1, needed, np.nan)
     by_slot = needed.transpose(0, 2, 1)
     around = np.concatenate([np.roll(by_slot, 1, axis=1), by_slot, np.roll(by_slot, -1, axis=1)], axis=2)
     row, row_count = _quantile(needed.reshape(len(needed), -1))
@@ -144,7 +144,8 @@ def expect(counts: Array, first_weekday: int, warm: Array) -> Expected:
         learnt[:, day] = dispersion
         if day < 7:
             continue
-        profile, days[:, day] = _profile(levelled[:, :day], day, first_weekday, dispersion)
+        profile, worth = _profile(levelled[:, :day], day, first_weekday, dispersion)
+        days[:, day] = np.where(worth > 0, worth, np.nan)
         expected = profile * level[:, None]
         mean[:, day] = expected
         today = counts[:, day]

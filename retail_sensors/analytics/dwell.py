@@ -154,7 +154,7 @@ def mean_stay(shares: Array) -> Array:
     high, low = curve[:, :-1], curve[:, 1:]
     # near 1 the quotient of two vanishing differences loses its digits; the mean of both ends differs by (ln ratio)^2 / 12
     steep = (low > 0) & (low < high * (1 - 1e-6))
-    fall = np.log(np.where(steep, high, 2.0) / np.where(steep, low, 1.0))
+    fall = np.log(np.where(steep, high, 2.0)) - np.log(np.where(steep, low, 1.0))
     height = np.where(steep, (high - low) / fall, (high + low) / 2)
     return np.asarray((height * np.diff(_SECONDS)).sum(axis=1))
 
@@ -174,21 +174,24 @@ def _keys(sensor: Array, region: Array, day: Array) -> Array:
     return ((sensor << 3) | region) << 23 | day
 
 
-def region_stays(answers: pd.DataFrame) -> pd.DataFrame:
+def region_stays(answers: pd.DataFrame, roster: Roster) -> pd.DataFrame:
     """One row of REGION_STAYS per camera, region and day of the input, ordered by them.
 
     `answers`: sensor_id, region_number, date, detections, and over_5_s to over_1800_s, the detections of that day that stayed
-    longer; NULL: not answered. Of two rows for one region and day the one with more detections holds.
+    longer; NULL: not answered. Of two rows for one region and day the one with more detections holds. Cameras that are not in the
+    roster are left out.
     """
-    what = "answers about stays"
-    ids, sensor = np.unique(frames.texts(answers, "sensor_id", what).astype(str), return_inverse=True)
+    what, ids = "answers about stays", roster.layout.sensor_ids
+    sensor = frames.codes(ids, frames.texts(answers, "sensor_id", what))
     region = frames.numbers(answers, "region_number", what).astype(np.int64)
     day = frames.days(answers, "date", what).astype(np.int64)
     detections = frames.numbers(answers, "detections", what)
     longer = np.empty((len(answers), len(THRESHOLDS)))
     for position, seconds in enumerate(THRESHOLDS):
         longer[:, position] = frames.numbers(answers, f"over_{seconds}_s", what)
-    order = last_of_each(_keys(sensor.astype(np.int64), region, day), [detections, *longer.T])
+    kept = np.flatnonzero(sensor >= 0)
+    keys = _keys(sensor[kept], region[kept], day[kept])
+    order = kept[last_of_each(keys, [detections[kept], *longer[kept].T])]
     detections, longer = detections[order], longer[order]
     count = len(order)
 
@@ -209,7 +212,7 @@ def region_stays(answers: pd.DataFrame) -> pd.DataFrame:
     return frames.build(
         REGION_STAYS,
         {
-            "sensor_id": ids[sensor[order]].astype(object),
+            "sensor_id": ids[sensor[order]],
             "region_number": region[order].astype(np.float64),
             "date": day[order].astype("datetime64[D]").astype(object),
             **{name: shares[:, position] for position, name in enumerate(_SHARES)},

@@ -18,7 +18,7 @@ from retail_sensors.analytics.frames import Array
 LEAST_SLOTS = 3
 LEAST_DAYS = 14
 RESIDUAL_DAYS, RESIDUAL_SPREAD, RESIDUAL_FLOOR, RESIDUAL_PEOPLE = 3, 4.0, 0.03, 20
-SWAP_DAYS, SWAP_LIMIT, SWAP_CLIP = 2, 15.0, 3.0
+SWAP_DAYS, SWAP_LIMIT, SWAP_CLIP, SWAP_RMS = 2, 15.0, 3.0, 1.75
 _HISTORY_DAYS = 28
 _SHAPE_PEOPLE, _SHAPE_KNOWN = 30, 0.75
 
@@ -43,6 +43,22 @@ def _spans(evidence: Array, belongs: Array, limit: float, least: int) -> list[Sp
         if len(enough):
             decided = int(first + least - 1 + enough[0])
             result.append(Span(int(first), int(end - 1), decided, float(running[-1])))
+    return result
+
+
+def joined(spans: list[Span], apart: int) -> list[Span]:
+    """Spans in order of time, those at most `apart` slots apart as one: first decision, sum of the evidence."""
+    result: list[Span] = []
+    for span in sorted(spans, key=lambda one: (one.first, one.last)):
+        if result and span.first - result[-1].last <= apart + 1:
+            before = result.pop()
+            span = Span(
+                before.first,
+                max(before.last, span.last),
+                min(before.decided, span.decided),
+                before.evidence + span.evidence,
+            )
+        result.append(span)
     return result
 
 
@@ -71,8 +87,7 @@ def frozen(counts: Array, k: Array, limit: float) -> list[Span]:
     mode = np.floor(x * np.maximum(shape - 1, 0) / shape)
     proof = np.where(usable, -tails.log_mass(mode, x, shape), 0.0)
     return [
-        Span(span.first - 1, span.last, span.decided, span.evidence)
-        for span in _spans(proof, same, limit, LEAST_SLOTS)
+        Span(span.first - 1, span.last, span.decided, span.evidence) for span in _spans(proof, same, limit, LEAST_SLOTS)
     ]
 
 
@@ -122,12 +137,18 @@ def imbalance(entries: Array, exits: Array) -> Imbalance:
 def swapped(counts: Array, mean: Array, k: Array) -> list[Span]:
     """Days in a row on which In fits what Out should be, and Out what In should be; arrays (2, days, slots).
 
-    The evidence of a slot is the log likelihood ratio of exchanged means, within 3 so that no single slot decides.
+    The evidence of a slot is the log likelihood ratio of exchanged means, within 3 so that no single slot decides. The exchange must
+    also explain the day: at least 20 people each way, and a root mean square deviate of at most 1.75 from the exchanged means.
     """
     as_is = tails.log_mass(counts, mean, k)
     exchanged = tails.log_mass(counts, mean[::-1], k[::-1])
     proof = np.nansum(np.clip((exchanged - as_is).sum(axis=0), -SWAP_CLIP, SWAP_CLIP), axis=1)
-    return _spans(proof, proof > SWAP_LIMIT, SWAP_LIMIT, SWAP_DAYS)
+    deviates = tails.deviate(counts, mean[::-1], k[::-1])
+    known = ~np.isnan(deviates)
+    square = np.where(known, deviates, 0.0) ** 2
+    fits = square.sum(axis=(0, 2)) <= SWAP_RMS**2 * np.maximum(known.sum(axis=(0, 2)), 1)
+    people = np.nansum(counts, axis=2).min(axis=0) >= RESIDUAL_PEOPLE
+    return _spans(proof, (proof > SWAP_LIMIT) & fits & people, SWAP_LIMIT, SWAP_DAYS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,13 +19,14 @@ and is at most 28 days away; at least 3 of them make a level. Its square root is
 Leeds, Dublin and New York counts that errs less than the whole level or none.
 "Or" is decided by the sensor's own masking: each valid hour of the 8 weeks before the gap is estimated as if it were
 missing, and a later way replaces the first one when its absolute errors add up to less.
-Holidays and closed hours are no donors. An hour of a holiday is estimated from its own day or from sister doors, else it is
-missing; a missing closed hour stays missing.
+Holidays and closed hours are no donors. An hour of a holiday is estimated from its own day, by a straight line first, or from
+sister doors, then without the lower bound of a level; else it is missing. A missing closed hour stays missing.
 
 A gap at the end of the data has no right end, so that nothing is interpolated: by its length so far its hours come from the
 day's valid hours, from sister doors or from like days, and are made anew when it has ended. An estimate made at once sees
 past weeks only; the same gap computed weeks later also sees what followed. A caller who must not look ahead, such as a
-back-test, passes rows up to its origin only. Rows further than CONTEXT_DAYS from a gap change nothing in it.
+back-test, passes rows up to its origin only. Rows further than CONTEXT_DAYS from a gap change nothing in it, unless a series
+counts a column only there; series of other stores change nothing, so that a big fleet can be computed in slices of stores.
 """
 
 from __future__ import annotations
@@ -64,12 +65,13 @@ REASONS: dict[str, str] = {
 }
 """Why a row stays missing."""
 
-CONTEXT_DAYS = 7 * 17
-"""Days of rows around a gap that its estimate may depend on: 8 weeks of trials with 8 weeks of donors each, and the gap."""
+CONTEXT_DAYS = 7 * 21
+"""Days of rows around a gap's start that may matter to it: 8 weeks of trials, 4 of level, 8 of donors, and the gap's own."""
 
 _SHORT, _HALF_DAY, _LONGEST = 4, 12, 7 * 24
 _OFFSET = 20.0  # a level varies by a fifth: 1 / 0.22^2 people weigh as much as its prior value of 1
 _SAME_HOURS, _SAME_HOURS_LEAST, _WEEKS = 4, 2, 8
+_RATIO_BOUNDS, _LEVEL_BOUNDS = (0.3, 3.0), (0.5, 2.0)
 _DAY_HOURS_LEAST = 3
 _LEVEL_DAYS, _LEVEL_DAYS_LEAST, _LEVEL_REACH = 7, 3, 28
 _VALID_DAY = 0.9
@@ -80,28 +82,29 @@ _MONDAY = 3 * 24  # 1970-01-01 was a Thursday
 
 
 def impute(hours: pd.DataFrame, values: Sequence[str]) -> pd.DataFrame:
-    """The rows of `hours` with the values used in `values`, and `quality`, `method`, `donors`, `imputed_share`, `missing_reason`.
+    """The rows of `hours` with the values used in `values`, and what became of each row in five more columns.
 
-    `hours`: one row per series and hour, in any order, with
-    `series` (text) and either `hour_start` (instant) with `timezone` (IANA name), or `local_time` (wall clock without zone);
-    the columns `values`, counts in people, NULL: not known. An hour without a row between a series' first and last one is missing
-    and open, but gets no row. Optional: `is_open` (default true), `is_holiday` (default false), `is_recovered` (default
-    false), `is_partial` (default false; the counts cover part of the hour or of its lines: an estimate is never below them),
-    `store_id` (series of one store are sister doors; NULL: no sisters).
+    `hours`: one row per series and hour, in any order, with `series` (text); either `hour_start` (instant) with `timezone`
+    (IANA name), or `local_time` (a wall clock without zone that shows no hour twice); and the columns `values`, counts in
+    people, NULL: not known. An hour without a row between a series' first and last one is missing and open, but gets no row.
+    Optional: `is_open` (default true), `is_holiday` (default false), `is_recovered` (default false), `is_partial` (default
+    false; the counts cover part of the hour or of its lines: an estimate is never below them), `store_id` (series of one
+    store are sister doors; NULL: no sisters).
 
-    A known count stays as it is, in whatever row; a column that a series never counted stays NULL and needs nothing. Index, order and
-    other columns stay. The counts become Float64 and are not rounded: rounded parts would not add up to their day.
+    A known count stays as it is, in whatever row; a column that a series never counted stays NULL and needs nothing. Index,
+    order and other columns stay. Counts become Float64 and are not rounded: rounded parts would not add up to their day.
+    The five columns, which replace such of the same name:
 
     * quality: a key of QUALITIES, of the weakest count of the row;
     * method: of METHODS, NULL when nothing was estimated;
-    * donors: JSON text, NULL without a method. `ends_hours`: the two ends, in hours from the estimated one; `weeks`: same hours of the
-      week, in weeks from it; `day_hours`: number of valid hours of the day; `days`: days of the level, in days from it;
-      `sisters`: their series. Negative is earlier;
+    * donors: JSON text, NULL without a method. `ends_hours`: the two ends, in hours from the estimated one; `weeks`: same
+      hours of the week, in weeks from it; `day_hours`: number of valid hours of its day; `days`: days of the level, in days
+      from its own; `sisters`: series of the store. Negative is earlier;
     * imputed_share: estimated part of the sum of the row's counts, 0 to 1; NULL when a count is missing or the sum is 0;
     * missing_reason: a key of REASONS, NULL unless quality is `missing`.
 
-    ContractError: a missing column, a NULL or doubled key, a series in two zones or stores, hours of a series that are not whole hours
-    apart, a negative count.
+    ContractError: a missing column, a NULL or doubled key, a series in two zones or stores, rows of a series that are not
+    whole hours apart, a negative count.
     """
     table = _read(hours, values)
     order = _in_order(table)
@@ -235,6 +238,7 @@ class _Grid:
     second: Array
     store: Array
     counts: Array
+    counted: Array  # (values, series)
     valid: Array
     holiday: Array
     cell: Array
@@ -298,6 +302,7 @@ def _open_hours(table: _Table, order: Array) -> _Grid:
         second=second,
         store=table.store[series],
         counts=counts,
+        counted=table.counted,
         valid=np.asarray(counted.any(axis=0) & ~np.isnan(counts).any(axis=0)),
         holiday=holiday,
         cell=(series * weeks + week) * _WEEK + wall_hour % _WEEK,
@@ -417,6 +422,11 @@ def _between(left: Array, right: Array, share: Array) -> Array:
     return left + (right - left) * share
 
 
+def _times_level(usual: Array, level: Array, bounds: tuple[float, float], holiday: Array) -> Array:
+    """usual x level within its bounds; a holiday may be as quiet as it likes."""
+    return usual * np.clip(level, np.where(holiday, 0.0, bounds[0]), bounds[1])
+
+
 def _from_ratio(ratio: Array, usual: Array) -> Array:
     return np.maximum(ratio * (usual + _OFFSET) - _OFFSET, 0.0)
 
@@ -445,9 +455,8 @@ class _Days:
         """Estimates (values, hours) from the other valid hours of the same day, which the hours `at` themselves are not."""
         day = self._grid.day[at]
         level = np.stack([_ratio(counts[day], typical[day]) for counts, typical in self._sums])
-        return np.where(
-            self.hours[day] >= _DAY_HOURS_LEAST, self._usual.counts[:, at] * np.clip(level, 0.5, 2.0), np.nan
-        )
+        estimates = _times_level(self._usual.counts[:, at], level, _LEVEL_BOUNDS, self._grid.holiday[at])
+        return np.where(self.hours[day] >= _DAY_HOURS_LEAST, estimates, np.nan)
 
     def tried(self) -> Array:
         """Estimates (values, hours) of every hour as if it and the _SHORT hours on both sides of it were missing."""
@@ -468,7 +477,8 @@ class _Days:
             ]
         )
         hours = without(self.hours, self._usable.astype(float))
-        return np.where(hours >= _DAY_HOURS_LEAST, self._usual.counts * np.clip(level, 0.5, 2.0), np.nan)
+        estimates = _times_level(self._usual.counts, level, _LEVEL_BOUNDS, self._grid.holiday)
+        return np.where(hours >= _DAY_HOURS_LEAST, estimates, np.nan)
 
     def like(self) -> tuple[Array, Array]:
         """Factor (values, series * days) for a day by the level of its nearest ordinary days, NaN with too few; the days as bits.
@@ -489,7 +499,7 @@ class _Days:
                 for value, pair in enumerate(sums):
                     for part in (0, 1):
                         total[value, part][:, to] += np.where(taken, pair[part][:, of], 0.0)
-        level = np.sqrt(np.clip(_ratio(total[:, 0], total[:, 1]), 0.5, 2.0))
+        level = np.sqrt(np.clip(_ratio(total[:, 0], total[:, 1]), *_LEVEL_BOUNDS))
         level[:, found < _LEVEL_DAYS_LEAST] = np.nan
         return level.reshape(len(sums), -1), bits.reshape(-1)
 
@@ -508,7 +518,8 @@ class _Sisters:
         hour, distinct = pd.factorize((grid.store << 40) + grid.second)
         self._hour, size = hour, len(distinct)
         self._usable = usable & several
-        self._doors = frames.tally(hour, self._usable, size)
+        self._counting = self._usable & grid.counted[:, grid.series]
+        self._doors = [frames.tally(hour, counting, size) for counting in self._counting]
         self._pairs = [
             (np.where(self._usable, counts, 0.0), np.where(self._usable, typical, 0.0))
             for counts, typical in zip(grid.counts, usual.counts, strict=True)
@@ -528,15 +539,21 @@ class _Sisters:
                 for sums, pair in zip(self._sums, self._pairs, strict=True)
             ]
         )
-        others = self._doors[hour] - self._usable[at]
-        return np.where(others > 0, self._usual.counts[:, at] * np.clip(level, 0.3, 3.0), np.nan)
+        others = np.stack([doors[hour] for doors in self._doors]) - self._counting[:, at]
+        answered = (others > 0) | ~self._grid.counted[:, self._grid.series[at]]
+        estimates = _times_level(self._usual.counts[:, at], level, _RATIO_BOUNDS, self._grid.holiday[at])
+        return np.where(answered, estimates, np.nan)
 
     def named(self, at: Array) -> list[tuple[str, ...]]:
         """The doors that the estimates of the hours `at`, which are missing, come from."""
         hours = self._hour[self._sorted]
         begin, end = np.searchsorted(hours, self._hour[at]), np.searchsorted(hours, self._hour[at], side="right")
-        series = self._grid.series[self._sorted]
-        return [tuple(self._names[series[low:high]].tolist()) for low, high in zip(begin, end, strict=True)]
+        result = []
+        for own, low, high in zip(self._grid.series[at], begin, end, strict=True):
+            others = self._grid.series[self._sorted[low:high]]
+            alike = (self._grid.counted[:, others] & self._grid.counted[:, [own]]).any(axis=0)
+            result.append(tuple(self._names[others[alike]].tolist()))
+        return result
 
 
 def _misses(estimates: Array, grid: _Grid) -> Array:
@@ -561,7 +578,7 @@ def _interpolation_trials(grid: _Grid, usual: _Usual, length: int) -> tuple[Arra
         share = (grid.second[middle] - grid.second[left]) / (grid.second[right] - grid.second[left])
         tried[middle] += ok
         for counts, typical in zip(grid.counts, usual.counts, strict=True):
-            ratio = np.clip(_ratio(counts, typical), 0.3, 3.0)
+            ratio = np.clip(_ratio(counts, typical), *_RATIO_BOUNDS)
             guess = _from_ratio(_between(ratio[left], ratio[right], share), typical[middle])
             by_ratio[middle] += np.where(ok, np.abs(guess - counts[middle]), 0.0)
             guess = _between(counts[left], counts[right], share)
@@ -569,25 +586,22 @@ def _interpolation_trials(grid: _Grid, usual: _Usual, length: int) -> tuple[Arra
     return tried, by_ratio, by_line
 
 
-def _best(grid: _Grid, first: Array, tried: Array, errors: Sequence[Array]) -> Array:
-    """For each gap that starts at `first` the position in `errors` of the smallest sum over the weeks before it."""
+def _best(grid: _Grid, first: Array, tried: Array, *errors: Array) -> Array:
+    """For each gap that starts at `first` the position in `errors` of the smallest sum over the weeks before it.
+
+    `tried`: how often each hour was tried; where it is 0 the errors do not count.
+    """
     begin = np.searchsorted(grid.keys, grid.keys[first] - _WEEKS * 7 * DAY)
     # trials of the last hours before a gap would need hours inside of it
     end = np.maximum(first - _SHORT, begin)
 
     def over(part: Array) -> Array:
-        running = np.append(0.0, np.cumsum(part))
+        running = np.append(0.0, np.cumsum(np.where(tried > 0, part, 0.0)))
         return running[end] - running[begin]
 
-    # running sums round: an alternative that is equal in truth must not win by it
+    # running sums round: a later way that is equal in truth must not win by it
     sums = np.stack([over(part) * (1.0 if position == 0 else 1.0 + 1e-6) for position, part in enumerate(errors)])
     return np.where(over(tried) >= _TRIAL_LEAST, np.argmin(sums, axis=0), 0)
-
-
-def _together(*errors: Array) -> tuple[Array, list[Array]]:
-    """Which hours were tried in every way, and the errors there, 0 elsewhere."""
-    tried = ~np.isnan(np.stack(errors)).any(axis=0)
-    return tried, [np.where(tried, error, 0.0) for error in errors]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -614,78 +628,89 @@ class _Filled:
 def _fill(filled: _Filled, table: _Table, grid: _Grid, gaps: _Gaps) -> None:
     usual = _usual(grid)
     days, sisters = _Days(grid, usual), _Sisters(grid, usual, table.names)
-    at, run = gaps.at, gaps.run
     like, like_bits = days.like()
+    at, run = gaps.at, gaps.run
 
-    estimates = np.full((len(METHODS), *grid.counts[:, at].shape), np.nan)
     left, right = gaps.left[run], gaps.right[run]
-    both = (left >= 0) & (right >= 0)
-    left, right = np.where(both, left, 0), np.where(both, right, 0)
-    both &= (grid.holiday[left] == grid.holiday[at]) & (grid.holiday[right] == grid.holiday[at])
-    apart = np.where(both, grid.second[right] - grid.second[left], 1)
-    share = (grid.second[at] - grid.second[left]) / apart
-    ratio = np.clip(_ratio(grid.counts, usual.counts), 0.3, 3.0)
+    between = (left >= 0) & (right >= 0)
+    left, right = np.where(between, left, 0), np.where(between, right, 0)
+    between &= (grid.holiday[left] == grid.holiday[at]) & (grid.holiday[right] == grid.holiday[at])
+    share = (grid.second[at] - grid.second[left]) / np.where(between, grid.second[right] - grid.second[left], 1)
+    ratio = np.clip(_ratio(grid.counts, usual.counts), *_RATIO_BOUNDS)
     by_ratio = _from_ratio(_between(ratio[:, left], ratio[:, right], share), usual.counts[:, at])
-    estimates[_RATIO] = np.where(both, by_ratio, np.nan)
-    estimates[_LINEAR] = np.where(both, _between(grid.counts[:, left], grid.counts[:, right], share), np.nan)
+    by_line = _between(grid.counts[:, left], grid.counts[:, right], share)
+    estimates = np.full((len(METHODS), *by_line.shape), np.nan)
+    estimates[_RATIO] = np.where(between, by_ratio, np.nan)
+    estimates[_LINEAR] = np.where(between, by_line, np.nan)
     estimates[_DAY_LEVEL] = days.own(at)
     estimates[_SISTERS] = sisters.estimates(at)
     estimates[_LIKE_DAYS] = np.where(grid.holiday[at], np.nan, usual.counts[:, at] * like[:, grid.day[at]])
-    # what a series never counts is no obstacle: its counts here are 0
-    available = np.asarray(~np.isnan(estimates).any(axis=1))
+    method = _ladder(grid, usual, gaps, days, sisters, like, np.asarray(~np.isnan(estimates).any(axis=1)))
 
-    method = np.full(len(at), _NONE, dtype=np.int64)
+    of_sisters = np.flatnonzero(method == _SISTERS)
+    ends = [np.where(between, (grid.second[end] - grid.second[at]) // HOUR, 0) for end in (left, right)]
+    traces = np.stack([method, *ends, usual.weeks[at], days.hours[grid.day[at]], like_bits[grid.day[at]]], axis=1)
+    donors = _donor_texts(traces, of_sisters, sisters.named(at[of_sisters]) if len(of_sisters) else [])
+    reason = np.select([gaps.span[run] > _LONGEST, grid.holiday[at]], ["gap_over_7_days", "holiday"], "too_few_donors")
 
-    def attempt(where: Array, way: Array | int) -> None:
+    shown = grid.row[at] >= 0
+    row = grid.row[at][shown]
+    chosen = np.take_along_axis(estimates, method[None, None, :], axis=0)[0][:, shown]
+    given = table.given[:, row]
+    wanted = np.isnan(table.known[:, row]) & table.counted[:, table.series[row]] & (method[shown] != _NONE)
+    filled.used[:, row] = np.where(wanted, np.fmax(chosen, given), given)
+    filled.method[row], filled.donors[row], filled.reason[row] = method[shown], donors[shown], reason[shown]
+
+
+def _ladder(
+    grid: _Grid, usual: _Usual, gaps: _Gaps, days: _Days, sisters: _Sisters, like: Array, available: Array
+) -> Array:
+    """The method of each missing hour; `available` (methods, hours): whether there is an estimate."""
+    run, every = gaps.run, np.arange(len(gaps.at))
+    method = np.full(len(every), _NONE, dtype=np.int64)
+
+    def attempt(rung: Array, way: Array | int) -> None:
         ways = np.broadcast_to(way, method.shape)
-        free = where & (method == _NONE) & available[ways, np.arange(len(at))]
+        free = rung[run] & (method == _NONE) & available[ways, every]
         method[free] = ways[free]
 
-    short, half_day, long = (
-        (gaps.span <= _LONGEST) & (gaps.hours <= most) for most in (_SHORT, _HALF_DAY, np.iinfo(np.int64).max)
-    )
+    long = gaps.span <= _LONGEST
+    half_day, short = long & (gaps.hours <= _HALF_DAY), long & (gaps.hours <= _SHORT)
     day_errors = _misses(days.tried(), grid)
     preferred = np.full(len(gaps.first), _RATIO)
     for length in range(1, _SHORT + 1):
         of = np.flatnonzero(short & (gaps.hours == length))
         if len(of):
-            tried, *errors = _interpolation_trials(grid, usual, length)
-            tried = np.where(np.isnan(day_errors), 0.0, tried)
-            errors = [np.where(tried > 0, error, 0.0) for error in (*errors, tried * np.nan_to_num(day_errors))]
-            ways = np.array([_RATIO, _LINEAR, _DAY_LEVEL])
-            preferred[of] = ways[_best(grid, gaps.first[of], tried, errors)]
-    attempt(short[run], preferred[run])
-    attempt(short[run], _RATIO)
-    attempt(short[run], _LINEAR)
-    every = np.arange(len(grid.series))
-    sister_errors = _misses(sisters.estimates(every), grid) if sisters.exist else None
-    for rung, way, own_errors in (
-        (half_day, _DAY_LEVEL, day_errors),
-        (long, _LIKE_DAYS, _misses(usual.counts * like[:, grid.day], grid)),
-    ):
-        if sister_errors is not None:
-            tried, errors = _together(own_errors, sister_errors)
-            ways = np.array([way, _SISTERS])[_best(grid, gaps.first, tried, errors)]
-            attempt(rung[run], ways[run])
-        attempt(rung[run], way)
-        attempt(rung[run], _SISTERS)
+            preferred[of] = _short_preference(
+                grid, gaps.first[of], *_interpolation_trials(grid, usual, length), day_errors
+            )
+    # what is usual says little about a holiday, and so does how an ordinary hour is best estimated
+    attempt(short, np.where(grid.holiday[gaps.at], _LINEAR, preferred[run]))
+    attempt(short, _RATIO)
+    attempt(short, _LINEAR)
 
-    shown = grid.row[at] >= 0
-    row = grid.row[at][shown]
-    chosen = np.take_along_axis(estimates, method[None, None, :], axis=0)[0][:, shown]
-    given, known = table.given[:, row], table.known[:, row]
-    wanted = np.isnan(known) & table.counted[:, table.series[row]] & (method[shown] != _NONE)
-    filled.used[:, row] = np.where(wanted, np.fmax(chosen, given), given)
-    filled.method[row] = method[shown]
-    filled.reason[row] = np.select(
-        [gaps.span[run] > _LONGEST, grid.holiday[at]], ["gap_over_7_days", "holiday"], "too_few_donors"
-    ).astype(object)[shown]
-    ends = [np.where(both, (grid.second[end] - grid.second[at]) // HOUR, 0) for end in (left, right)]
-    traces = np.stack([method, *ends, usual.weeks[at], days.hours[grid.day[at]], like_bits[grid.day[at]]], axis=1)
-    of_sisters = np.flatnonzero(method == _SISTERS)
-    filled.donors[row] = _donor_texts(traces, of_sisters, sisters.named(at[of_sisters]) if len(of_sisters) else [])[
-        shown
-    ]
+    sister_errors = _misses(sisters.estimates(np.arange(len(grid.series))), grid) if sisters.exist else None
+    like_errors = _misses(usual.counts * like[:, grid.day], grid)
+    for rung, way, errors in ((half_day, _DAY_LEVEL, day_errors), (long, _LIKE_DAYS, like_errors)):
+        if sister_errors is not None:
+            tried = ~np.isnan(errors) & ~np.isnan(sister_errors)
+            attempt(rung, np.array([way, _SISTERS])[_best(grid, gaps.first, tried, errors, sister_errors)][run])
+        attempt(rung, way)
+        attempt(rung, _SISTERS)
+    return method
+
+
+def _short_preference(
+    grid: _Grid, first: Array, tried: Array, by_ratio: Array, by_line: Array, day_errors: Array
+) -> Array:
+    """Which of ratio, line and day level suits the gaps that start at `first`."""
+    line_wins = _best(grid, first, tried, by_ratio, by_line) == 1
+    by_day = tried * day_errors
+    with_day = np.where(np.isnan(day_errors), 0.0, tried)
+    day_wins = np.where(
+        line_wins, _best(grid, first, with_day, by_line, by_day), _best(grid, first, with_day, by_ratio, by_day)
+    )
+    return np.where(day_wins == 1, _DAY_LEVEL, np.where(line_wins, _LINEAR, _RATIO))
 
 
 _TRACES: dict[int, tuple[str, ...]] = {

@@ -136,7 +136,9 @@ _COMPLETENESS = _POSITION["data_completeness"]
 def staff_needed(visitors: Array, star_target: float) -> Array:
     """Staff hours, a whole number, for the expected visitors of a span at a target of visitors per staff hour; NaN for NaN."""
     if not star_target > 0:
-        raise ConfigurationError(f"A target of {star_target} visitors per staff hour cannot be meant; give a number over 0.")
+        raise ConfigurationError(
+            f"A target of {star_target} visitors per staff hour cannot be meant; give a number over 0."
+        )
     return np.ceil(visitors / star_target - 1e-9)  # 30 / 0.1 is 300.00000000000006 in binary
 
 

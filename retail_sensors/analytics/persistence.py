@@ -30,12 +30,13 @@ FLOOR = -4.0
 """Log odds up to which nothing has happened; runs of higher scores are peaks."""
 
 BLOCK_HOURS = 4.0
+"""Length of the sums by which the company of deviates is measured."""
 _BLOCK_QUANTILE, _BLOCK_DEVIATE = 0.9, 1.6449
 _LEAST_BLOCKS = 20
 _SCALE, _SCALE_WEIGHT = 1.0, 4.0  # odds of a false hypothesis exceed e^s with probability e^-s at most
 _PEAKS, _LEAST_PEAKS = 5.0, 12
 _STORM_WEEKS = (1.0, 2.0, 4.0)
-_STORM_LEVEL = 0.05
+_STORM_LEVEL = 0.1
 
 
 def calmed(deviates: Array, is_counted: Array, slots_an_hour: float, warm: Array) -> Array:
@@ -110,8 +111,9 @@ def threshold(peaks: Array, age: Array, weeks: float, budget: float) -> float:
     """Score that `budget` peaks a week are expected to exceed; from the peaks of the last `weeks` weeks and their age in weeks.
 
     With m peaks of mean excess e over the next lower one, a further excess has a Lomax tail (1 + x / (m e)) ^ -m, the exponential
-    with its scale unknown. Where more peaks of the last weeks would have been alarms than the budget explains at 5 %, the
-    threshold rises over the surplus: a storm of alarms is one lasting change, not many events.
+    with its scale unknown; their rate is taken as (m + 1) / weeks, so that a short past is not mistaken for a quiet one. Where
+    more peaks of the last weeks would have been alarms than the budget explains at 10 %, the threshold rises over the surplus: a
+    storm of alarms is one lasting change, not many events.
     """
     ordered = np.sort(peaks)[::-1]
     count = min(int(max(_LEAST_PEAKS, np.ceil(_PEAKS * budget * weeks))), len(ordered) - 1)
@@ -123,7 +125,7 @@ def threshold(peaks: Array, age: Array, weeks: float, budget: float) -> float:
         typical = float(np.quantile(ordered[:count] - base, 1 / 3)) / np.log(1.5)
     weight = count + _SCALE_WEIGHT
     scale = (count * typical + _SCALE_WEIGHT * _SCALE) / weight
-    result = base + weight * scale * (max(count / weeks / budget, 1.0) ** (1 / weight) - 1)
+    result = base + weight * scale * (max((count + 1) / weeks / budget, 1.0) ** (1 / weight) - 1)
     for span in _STORM_WEEKS:
         recent = np.sort(peaks[age <= span])[::-1]
         most = _most_by_chance(budget * span)

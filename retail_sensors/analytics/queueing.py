@@ -237,15 +237,14 @@ def waits(arrivals: Array, lanes: Array, service: Service) -> Waits:
 
 def lanes_needed(arrivals: Array, service: Service) -> Array:
     """Fewest lanes, at least 1, with which the target share of customers waits at most the target; NaN without arrivals."""
-    distinct, position = np.unique(arrivals, return_inverse=True)
-    known = distinct[~np.isnan(distinct)]
-    needed = np.maximum(np.floor(known / 60 / service.rate), 1.0)
+    position, distinct = pd.factorize(arrivals)
+    needed = np.maximum(np.floor(distinct / 60 / service.rate), 1.0)
     while True:
-        short = ~(waits(known, needed, service).within >= service.target_share)
+        short = ~(waits(distinct, needed, service).within >= service.target_share)
         if not short.any():
             break
         needed += short
-    return np.append(needed, np.nan)[np.minimum(position, len(known))]
+    return np.append(needed, np.nan)[position]  # the sentinel -1 is the last: no arrivals
 
 
 def arrivals_of(transactions: Array, detections: Array, stay_over_60_s: Array, entries: Array) -> tuple[Array, Array]:
@@ -310,31 +309,39 @@ def _actions(needed: Array, lanes: Array, of_store: Array, rostered: Array) -> A
     opened = np.where(rostered, np.ceil(np.minimum(needed, reach) - lanes), 0.0)
     closed = np.where(rostered, np.floor(lanes - needed), 0.0)
     added = np.ceil(needed - reach)
-    pieces = np.maximum(np.nan_to_num(np.stack([opened, closed, added], axis=1), neginf=0.0), 0.0).astype(np.int64)
-    distinct, position = np.unique(pieces, axis=0, return_inverse=True)
-    names = ("open_lanes", "close_lanes", "add_lanes")
+    pieces = np.nan_to_num(np.stack([opened, closed, added]), neginf=0.0).clip(0, 2**20 - 1).astype(np.int64)
+    position, distinct = pd.factorize((pieces[0] << 40) | (pieces[1] << 20) | pieces[2])
+    names = {"open_lanes": 40, "close_lanes": 20, "add_lanes": 0}
     spelled = [
-        json.dumps([{"action": name, "lanes": int(n)} for name, n in zip(names, row, strict=True) if n > 0])
-        for row in distinct
+        json.dumps(
+            [
+                {"action": name, "lanes": number >> shift & (2**20 - 1)}
+                for name, shift in names.items()
+                if number >> shift & (2**20 - 1)
+            ]
+        )
+        for number in distinct.tolist()
     ]
-    texts = np.array([*spelled, None], dtype=object)[position.reshape(-1)]
+    texts = np.array([*spelled, None], dtype=object)[position]
     texts[np.isnan(needed) | np.isnan(lanes)] = None
     return np.asarray(texts)
 
 
-def queue_hours(hours: pd.DataFrame, service: Service = Service()) -> pd.DataFrame:
+def queue_hours(hours: pd.DataFrame, roster: Roster, service: Service = Service()) -> pd.DataFrame:
     """One row of QUEUE_ANALYTICS per store and hour of the input, ordered by both.
 
     `hours`: store_id, hour_start; transactions (NULL: no till feed), detections in the regions of role `queue`, stay_over_60_s (the
     share of them that stays longer), entries of the store, open_lanes by roster (NULL: none), lanes of the store. Of two rows for
-    one store and hour the one with more transactions, then detections, holds. Raises ContractError for a missing column.
+    one store and hour the one with more transactions, then detections, holds. Stores that are not in the roster are
+    left out. Raises ContractError for a missing column.
     """
-    what = "queue input"
-    ids, store = np.unique(frames.texts(hours, "store_id", what).astype(str), return_inverse=True)
+    what, layout = "queue input", roster.layout
+    store = frames.codes(layout.store_ids, frames.texts(hours, "store_id", what))
     second = frames.seconds(hours, "hour_start", what)
     names = ("transactions", "detections", "stay_over_60_s", "entries", "open_lanes", "lanes")
     given = {name: frames.numbers(hours, name, what) for name in names}
-    order = last_of_each(hour_keys(store.astype(np.int64), second), [given[name] for name in names])
+    kept = np.flatnonzero(store >= 0)
+    order = kept[last_of_each(hour_keys(store[kept], second[kept]), [given[name][kept] for name in names])]
     store, second = store[order], second[order]
     given = {name: values[order] for name, values in given.items()}
     count = len(order)
@@ -375,7 +382,7 @@ def queue_hours(hours: pd.DataFrame, service: Service = Service()) -> pd.DataFra
     return frames.build(
         QUEUE_ANALYTICS,
         {
-            "store_id": ids[store].astype(object),
+            "store_id": layout.store_ids[store],
             "hour_start": second,
             "analysis_type": np.full(count, "model", dtype=object),
             "arrivals": arrivals,
@@ -417,18 +424,20 @@ class _Days:
 
 
 def _days_of(store: Array, second: Array, layout: Layout) -> _Days:
+    """The store-days of rows that are ordered by store and time."""
     day = layout.wall(store, second) // DAY
-    keys, cell = np.unique(np.stack([store, day], axis=1), axis=0, return_inverse=True)
-    if not len(keys):
-        return _Days(keys[:, 0], keys[:, 1], cell.reshape(-1), np.empty(0))
-    first = int(keys[:, 1].min())
+    begins = (np.diff(store, prepend=-1) != 0) | (np.diff(day, prepend=-1) != 0)
+    cell = np.cumsum(begins) - 1
+    store, day = store[begins], day[begins]
+    if not len(day):
+        return _Days(store, day, cell, np.empty(0))
+    first = int(day.min())
     midnights = np.zeros(len(layout.store_ids), dtype=np.int64)
-    days = calendar(layout.zones, layout.zone, midnights, first, int(keys[:, 1].max()) - first + 1)
-    row, slot = np.nonzero(np.arange(SLOTS) < days.lengths[keys[:, 0], keys[:, 1] - first][:, None])
-    stores = keys[row, 0]
-    instants = days.starts[stores, keys[row, 1] - first] + slot * frames.HOUR
-    is_open = layout.is_open(stores, layout.wall(stores, instants))
-    return _Days(keys[:, 0], keys[:, 1], cell.reshape(-1), frames.tally(row, is_open, len(keys)))
+    days = calendar(layout.zones, layout.zone, midnights, first, int(day.max()) - first + 1)
+    row, slot = np.nonzero(np.arange(SLOTS) < days.lengths[store, day - first][:, None])
+    instants = days.starts[store[row], day[row] - first] + slot * frames.HOUR
+    is_open = layout.is_open(store[row], layout.wall(store[row], instants))
+    return _Days(store, day, cell, frames.tally(row, is_open, len(day)))
 
 
 def queue_days(hours: pd.DataFrame, roster: Roster) -> pd.DataFrame:

@@ -1,14 +1,14 @@
 """The database as a Dagster resource; what a connection is belongs in `storage.database`."""
 
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 
 import dagster as dg
 import pandas as pd
 from psycopg2 import sql
 
 from retail_sensors.analytics.roster import Roster
-from retail_sensors.settings import load_settings
+from retail_sensors.settings import Settings, load_settings
 from retail_sensors.storage.collections import CollectedWindow, store_collection
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.fleet import FleetRegistry
@@ -23,9 +23,9 @@ class DatabaseResource(dg.ConfigurableResource):
     @cached_property
     def database(self) -> Database:
         """The database with its pool of connections; the embedded server is started where it is ours."""
-        database = Database(load_settings())
-        database.ensure_server()
-        return database
+        settings = load_settings()
+        _ensure_server(settings)
+        return Database(settings)
 
     def roster(self) -> Roster:
         """Stores, cameras, lines and regions as they are registered now."""
@@ -55,3 +55,9 @@ class DatabaseResource(dg.ConfigurableResource):
         """Closes the pooled connections: a long-lived code server would keep one pool for each run."""
         if "database" in self.__dict__:
             self.database.dispose()
+
+
+@cache
+def _ensure_server(settings: Settings) -> None:
+    """Once for each process: Dagster copies a resource for each resource that uses it, and a look for the server costs 36 ms."""
+    Database(settings).ensure_server()

@@ -148,7 +148,7 @@ def prepared(statement: str) -> str:
     return re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match[1]) + 1}", statement).replace("%%", "%")
 
 
-@pytest.mark.parametrize(("file", "name"), _every_query(), ids=lambda part: part)
+@pytest.mark.parametrize(("file", "name"), list(_every_query()), ids=lambda part: part)
 def test_every_query_prepares(database: Database, file: str, name: str) -> None:
     with database.transaction() as connection, connection.cursor() as cursor:
         cursor.execute(f"PREPARE it AS {prepared(queries(file)[name])}")

@@ -7,7 +7,7 @@ import os
 import pty
 import re
 import socket
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -19,11 +19,9 @@ from sqlalchemy.engine import make_url
 
 from retail_sensors import backfill
 from retail_sensors.connectors.base import TimeWindow
-from retail_sensors.simulator.camera import DEFAULT_PASSWORD, SimulatedCamera
-from retail_sensors.simulator.fleet import SimulatedFleet, SimulatedStore, running
+from retail_sensors.simulator.camera import DEFAULT_PASSWORD
+from retail_sensors.simulator.fleet import SimulatedFleet, running
 from retail_sensors.simulator.switches import Fault, FaultKind
-from retail_sensors.simulator.traffic import Generated, OpeningHours
-from retail_sensors.tables import TABLES
 from retail_sensors_tests.installations import (
     COLLECTED,
     FIGURES,
@@ -31,6 +29,7 @@ from retail_sensors_tests.installations import (
     Site,
     fresh_database,
     simulated,
+    small_fleet,
 )
 
 # Around the hour that came twice in Lisbon; Mumbai's hours start at half past.
@@ -38,23 +37,6 @@ START = datetime(2025, 10, 25, 22, tzinfo=UTC)
 END = datetime(2025, 10, 27, 6, tzinfo=UTC)
 RANGE = ("--from", "2025-10-26T00:00+02:00", "--to", "2025-10-27T06:00Z")
 ASSETS = (*COLLECTED, "vca_alarm_status", *FIGURES)
-
-
-def small_fleet() -> SimulatedFleet:
-    """A shop with one door and its corridor, and one with two doors in a zone of half hours."""
-    doors = {1: "entrance", 4: "passerby"}
-    return SimulatedFleet(
-        [
-            SimulatedCamera("lisbon", "Europe/Lisbon", Generated(seed=1, lines=doors), store="Lisbon", regions={}),
-            SimulatedCamera("mumbai-east", "Asia/Kolkata", Generated(seed=2), store="Mumbai"),
-            SimulatedCamera("mumbai-west", "Asia/Kolkata", Generated(seed=3), store="Mumbai"),
-        ],
-        clock=lambda: datetime.now(UTC),
-        stores=[
-            SimulatedStore("Lisbon", "Europe/Lisbon", "PT", OpeningHours.daily("10:00-22:00"), 180, 620.0),
-            SimulatedStore("Mumbai", "Asia/Kolkata", "IN", OpeningHours.daily("10:30-21:30"), 150, 480.0),
-        ],
-    )
 
 
 @pytest.fixture(scope="module")
@@ -339,7 +321,7 @@ def test_a_range_in_pieces_and_in_any_order_gives_the_same_figures(
     whole = TimeWindow(datetime(2025, 10, 24, tzinfo=UTC), datetime(2025, 10, 27, tzinfo=UTC))
     cut = datetime(2025, 10, 25, 13, tzinfo=UTC)
     assert site.collect(whole).report.is_complete
-    at_once = figures(site)
+    at_once = site.figures()
     assert any(row["avg_occupancy"] is not None for row in at_once["store_hourly"])
     assert any(row["avg_dwell_time_minutes"] is not None for row in at_once["store_daily"])
     with fresh_database(server_url, template_database) as url:
@@ -349,29 +331,7 @@ def test_a_range_in_pieces_and_in_any_order_gives_the_same_figures(
         monkeypatch.setattr(backfill, "FIGURE_HOURS_PER_RUN", 11)
         for start, end in ((cut, whole.end), (whole.start, cut)):
             assert other.collect(TimeWindow(start, end)).report.is_complete
-        assert figures(other) == at_once
-
-
-def figures(site: Site) -> dict[str, list[dict[Hashable, object]]]:
-    """The rows of the figures' tables by names of cameras and stores, without the time at which they were written."""
-    tables = {}
-    for name in FIGURES:
-        scope, names, label = (
-            ("sensor_id", "sensor_metadata", "sensor_name")
-            if TABLES[name].key[0] == "sensor_id"
-            else ("store_id", "stores", "store_name")
-        )
-        frame = site.frame(
-            f"SELECT n.{label} AS scope, f.* FROM retail.{name} AS f JOIN retail.{names} AS n ON n.id = f.{scope}"
-            f" ORDER BY 1, f.{TABLES[name].key[1]}"
-        )
-        tables[name] = (
-            frame.drop(columns=[scope, "updated_at"])
-            .astype(object)
-            .where(lambda cells: cells.notna(), None)
-            .to_dict("records")
-        )
-    return tables
+        assert other.figures() == at_once
 
 
 def test_the_password_of_the_cameras_is_never_said(registered: Site) -> None:

@@ -29,6 +29,12 @@ from retail_sensors_tests.integration.stored import (
     versions,
 )
 
+pytestmark = [
+    # Parts of Dagster that are beta and are used here on purpose, and Dagster's own use of what it calls deprecated.
+    pytest.mark.filterwarnings("ignore:Parameter .* is currently in beta"),
+    pytest.mark.filterwarnings("ignore:InitResourceContext.dagster_run is deprecated"),
+]
+
 NINE = utc("2026-02-02T09:00")
 KEY = "2026-02-02-09:00"
 HOURLY_METADATA = {"partition_expr": "hour_start"}

@@ -2,22 +2,23 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
-import sqlalchemy
+from sqlalchemy.engine import make_url
 
 from retail_sensors.definitions import build_defs
 from retail_sensors.errors import DatabaseUnavailableError
-from retail_sensors.partitions import HOURLY, range_tags
+from retail_sensors.installation import Installation
+from retail_sensors.partitions import HOURLY, HOURS_POLICY, range_tags
 from retail_sensors.resources.clock import ClockResource
 from retail_sensors.settings import Settings
 from retail_sensors.storage.dagster_storage import prune
 from retail_sensors.storage.database import Database
+from retail_sensors.storage.merge import PARTITIONED
 
 KEYS = ["2026-02-02-09:00", "2026-02-02-10:00", "2026-02-02-11:00"]
-SIXTY_DAYS = timedelta(days=60)
 
 
 class Frozen(ClockResource):
@@ -29,40 +30,140 @@ class Frozen(ClockResource):
         return datetime.fromisoformat(self.instant)
 
 
-@dg.asset(partitions_def=HOURLY, backfill_policy=dg.BackfillPolicy.multi_run(24))
+@dg.asset(partitions_def=HOURLY, backfill_policy=HOURS_POLICY)
 def counted(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     context.log.info("counting")
     return dg.MaterializeResult(metadata={"keys": len(context.partition_keys)}, tags={"seen": "yes"})
 
 
-@dg.asset(partitions_def=HOURLY, deps=[counted])
-def refused() -> None:
+@dg.asset(partitions_def=HOURLY, backfill_policy=HOURS_POLICY)
+def unreachable() -> None:
     raise dg.Failure("no camera answered")
 
 
+@dg.asset
+def unpartitioned() -> None: ...
+
+
 @pytest.fixture
-def instance(database: Database, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """Dagster with its storage in schema `dagster` of the test's database."""
-    with dg.DagsterInstance.from_ref(
-        dg.InstanceRef.from_dir(
-            str(tmp_path), overrides={"storage": {"postgres": {"postgres_url": database.dagster_url}}}
-        )
-        if hasattr(dg, "InstanceRef")
-        else instance_ref(database, tmp_path)
-    ) as instance:
+def instance(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    """The project's own Dagster instance, with its storage beside the test's data."""
+    installation = Installation(settings)
+    for name, value in {
+        **installation.environment(),
+        "RETAIL_SENSORS_DATABASE_URL": settings.database_url or "",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with dg.DagsterInstance.from_config(str(installation.root)) as instance:
         yield instance
+    installation.database.dispose()
 
 
-def instance_ref(database: Database, folder: Path) -> object:
-    raise NotImplementedError
+def materialize(
+    instance: dg.DagsterInstance, asset: dg.AssetsDefinition, first: str | None = None, last: str | None = None
+) -> str:
+    tags = range_tags(first, last) if first and last else None
+    return dg.materialize([asset], instance=instance, tags=tags, raise_on_error=False).run_id
 
 
-def test_placeholder() -> None:
-    assert SIXTY_DAYS
-    assert UTC
-    assert sqlalchemy
-    assert prune
-    assert Settings
-    assert DatabaseUnavailableError
-    assert range_tags
-    assert build_defs
+def make_older(database: Database, runs: list[str], days: int = 60) -> None:
+    """Moves the runs and all their events into the past."""
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute("SET LOCAL search_path = dagster")
+        for statement in (
+            "UPDATE event_logs SET timestamp = timestamp - make_interval(days => %s) WHERE run_id = ANY (%s)",
+            "UPDATE runs SET create_timestamp = create_timestamp - make_interval(days => %s) WHERE run_id = ANY (%s)",
+        ):
+            cursor.execute(statement, (days, runs))
+
+
+def seen(instance: dg.DagsterInstance) -> dict[str, Any]:
+    """What Dagster says about the assets: which partitions are materialized, and by what event last."""
+    key = counted.key
+    return {
+        "materialized": instance.get_materialized_partitions(key),
+        "latest": {
+            partition: event.storage_id
+            for partition in KEYS
+            if (event := latest_of(instance, key, partition)) is not None
+        },
+        "unpartitioned": instance.get_latest_materialization_event(unpartitioned.key) is not None,
+        "assets": sorted(asset.to_user_string() for asset in instance.all_asset_keys()),
+    }
+
+
+def latest_of(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str) -> dg.EventLogRecord | None:
+    found = instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition]), limit=1
+    ).records
+    return found[0] if found else None
+
+
+def count(database: Database, what: str) -> int:
+    return int(database.fetch(f"SELECT count(*) FROM dagster.{what}")[0][0])
+
+
+def test_pruning_leaves_every_partition_as_materialized_as_it_was(
+    database: Database, instance: dg.DagsterInstance
+) -> None:
+    superseded = materialize(instance, counted, KEYS[0], KEYS[1])
+    standing = [materialize(instance, counted, KEYS[0], KEYS[2]), materialize(instance, unpartitioned)]
+    failed = materialize(instance, unreachable, KEYS[0], KEYS[1])
+    make_older(database, [superseded, *standing, failed])
+    recent = materialize(instance, unreachable, KEYS[2], KEYS[2])
+    recent_events = count(database, f"event_logs WHERE run_id = '{recent}'")
+    before = seen(instance)
+    assert before["materialized"] == set(KEYS)
+    assert before["unpartitioned"]
+
+    deleted = prune(database, datetime.now(UTC) - timedelta(days=1))
+    assert seen(instance) == before
+    assert deleted["delete_old_run_events"] > 40
+    assert deleted["delete_superseded_events"] == 2
+    assert deleted["delete_orphaned_tags"] >= 2
+    assert deleted["delete_old_runs"] == 2
+    assert {run.run_id for run in instance.get_runs()} == {*standing, recent}
+    # Of the old runs only what says "materialized" is left; the run of today is whole.
+    assert count(database, f"event_logs WHERE run_id = '{recent}'") == recent_events
+    assert count(database, "event_logs") == 4 + recent_events
+    tags = "asset_event_tags AS t LEFT JOIN dagster.event_logs AS e ON e.id = t.event_id"
+    assert count(database, f"{tags} WHERE e.id IS NULL") == 0
+    assert count(database, tags) > 0
+
+
+def test_what_is_younger_than_the_limit_stays(database: Database, instance: dg.DagsterInstance) -> None:
+    run = materialize(instance, counted, KEYS[0], KEYS[0])
+    again = materialize(instance, counted, KEYS[0], KEYS[0])
+    make_older(database, [run, again], days=10)
+    events = count(database, "event_logs")
+    assert set(prune(database, datetime(2026, 1, 1, tzinfo=UTC)).values()) == {0}
+    assert count(database, "event_logs") == events
+    assert {found.run_id for found in instance.get_runs()} == {run, again}
+
+
+def test_the_nightly_job_prunes_and_makes_months_ahead(database: Database, instance: dg.DagsterInstance) -> None:
+    old = [materialize(instance, counted, KEYS[0], KEYS[0]) for _ in range(2)]
+    make_older(database, old)
+    defs = build_defs(clock=Frozen(instant=datetime.now(UTC).isoformat()))
+    assert defs.resolve_job_def("maintenance").execute_in_process(instance=instance).success
+    assert old[0] not in {run.run_id for run in instance.get_runs()}
+    assert instance.get_materialized_partitions(counted.key) == {KEYS[0]}
+
+    far = build_defs(clock=Frozen(instant="2031-12-05T02:00:00+00:00"))
+    assert far.resolve_job_def("maintenance").execute_in_process(instance=instance).success
+    for table in PARTITIONED:
+        for month in ("2031m12", "2032m01", "2032m02"):
+            assert database.fetch(f"SELECT to_regclass('retail.{table}_y{month}') IS NOT NULL") == [(True,)]
+
+
+def test_dagsters_tables_stand_in_a_schema_of_their_own(database: Database, instance: dg.DagsterInstance) -> None:
+    schemas = database.fetch("SELECT schemaname FROM pg_tables WHERE tablename = 'event_logs'")
+    assert schemas == [("dagster",)]
+    assert instance.get_runs() == []
+
+
+def test_a_storage_that_is_not_there_is_a_sentence(database: Database) -> None:
+    gone = make_url(database.url).set(database="not_there").render_as_string(hide_password=False)
+    lost = Database(Settings(database_url=database.url, dagster_database_url=gone))
+    with pytest.raises(DatabaseUnavailableError):
+        prune(lost, datetime(2026, 1, 1, tzinfo=UTC))

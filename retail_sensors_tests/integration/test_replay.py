@@ -88,7 +88,7 @@ def materialize(site: Site) -> None:
     steps = [
         *(("collect_hours", span, ["people_counting_raw"]) for span in hour_ranges(WEEKS, 200)),
         *(("collect_hours", span, ["hourly_analytics", "store_hourly"]) for span in hour_ranges(WEEKS, 2000)),
-        *(("daily_figures", span, None) for span in day_ranges(date(2023, 2, 26), date(2023, 4, 23), 31)),
+        *(("daily_figures", span, []) for span in day_ranges(date(2023, 2, 26), date(2023, 4, 23), 31)),
     ]
     with site.entered(RecordedInMemory) as installation:
         defs = build_defs()
@@ -96,7 +96,7 @@ def materialize(site: Site) -> None:
             result = defs.resolve_job_def(job).execute_in_process(
                 instance=installation.dagster_instance(),
                 tags=range_tags(*span),
-                asset_selection=assets and [dg.AssetKey(name) for name in assets],
+                asset_selection=[dg.AssetKey(name) for name in assets] or None,
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
             assert result.success

@@ -1,0 +1,105 @@
+"""A forecast model as bytes, to keep in a table: numbers and text only, so that reading one can run nothing.
+
+The bytes are a numpy archive: the trees' nodes, the offsets and tests per series, and a JSON text with names, training window,
+features and versions. Pickled objects are refused, and every tree is checked before it is followed. Nodes are those of the
+scikit-learn that grew them: another version asks for a new training, which the weekly run does anyway.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from datetime import datetime
+
+import numpy as np
+import sklearn
+
+from retail_sensors.analytics.forecast import ForecastModel, Learner
+from retail_sensors.analytics.forecast_trees import Trees
+from retail_sensors.errors import ContractError
+
+FORMAT = 1
+
+_ARRAYS = (
+    "reasons",
+    "learnt_errors",
+    "rule_errors",
+    "offsets",
+    "pooled_offsets",
+    "rule_offsets",
+    "pooled_rule_offsets",
+)
+_TREES = ("absolute", "relative", "tested", "tail_0", "tail_1", "tail_2", "tail_3")
+
+
+def to_bytes(model: ForecastModel) -> bytes:
+    """The model as a numpy archive."""
+    text = {
+        "format": FORMAT,
+        "scikit_learn": sklearn.__version__,
+        "features": model.features,
+        "series": model.series,
+        "trained_from": model.trained_from.isoformat(),
+        "trained_to": model.trained_to.isoformat(),
+        "calibrated_at": model.calibrated_at.isoformat(),
+        "untold_from": model.untold_from,
+        "seed": model.seed,
+        "has_learner": model.learner is not None,
+    }
+    arrays = {name: getattr(model, name) for name in _ARRAYS}
+    if model.learner is not None:
+        learner = model.learner
+        for name, trees in zip(
+            _TREES, (learner.absolute, learner.relative, learner.tested, *learner.tails), strict=True
+        ):
+            arrays |= {f"{name}_start": np.array(trees.start), f"{name}_nodes": trees.nodes, f"{name}_ends": trees.ends}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, description=np.array(json.dumps(text)), **arrays)
+    return buffer.getvalue()
+
+
+def from_bytes(stored: bytes) -> ForecastModel:
+    """The model that `to_bytes` wrote; ContractError when it is something else or of another version."""
+    remedy = "train the model again"
+    try:
+        with np.load(io.BytesIO(stored), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        text = json.loads(str(arrays["description"]))
+        versions = (text["format"], text["scikit_learn"])
+    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ContractError(f"These bytes are no stored forecast model ({error}); {remedy}.") from error
+    if versions != (FORMAT, sklearn.__version__):
+        raise ContractError(
+            f"The stored forecast model has format {versions[0]} of scikit-learn {versions[1]}, this is {FORMAT} of "
+            f"{sklearn.__version__}; {remedy}."
+        )
+    try:
+        learner = None
+        if text["has_learner"]:
+            trees = [
+                Trees(float(arrays[f"{name}_start"]), arrays[f"{name}_nodes"], arrays[f"{name}_ends"]).checked(
+                    len(text["features"]), f"The stored forecast model's {name}"
+                )
+                for name in _TREES
+            ]
+            learner = Learner(trees[0], trees[1], trees[2], tuple(trees[3:]))
+        return ForecastModel(
+            features=tuple(text["features"]),
+            learner=learner,
+            series=tuple(text["series"]),
+            reasons=arrays["reasons"],
+            learnt_errors=arrays["learnt_errors"],
+            rule_errors=arrays["rule_errors"],
+            offsets=arrays["offsets"],
+            pooled_offsets=arrays["pooled_offsets"],
+            rule_offsets=arrays["rule_offsets"],
+            pooled_rule_offsets=arrays["pooled_rule_offsets"],
+            trained_from=datetime.fromisoformat(text["trained_from"]),
+            trained_to=datetime.fromisoformat(text["trained_to"]),
+            calibrated_at=datetime.fromisoformat(text["calibrated_at"]),
+            untold_from=int(text["untold_from"]),
+            seed=int(text["seed"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ContractError(f"The stored forecast model lacks or spoils a part ({error}); {remedy}.") from error

@@ -1,0 +1,124 @@
+"""A back-fill launched from Dagster's UI, through its web server, daemon and run launcher, gives what `collect` gives."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Hashable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import psutil
+
+from retail_sensors.connectors.base import TimeWindow
+from retail_sensors.definitions import build_defs
+from retail_sensors.partitions import range_tags
+from retail_sensors.simulator.fleet import running
+from retail_sensors_tests.installations import (
+    COLLECTED,
+    FIGURES,
+    Site,
+    free_ports,
+    fresh_database,
+    graphql,
+    processes_of,
+    simulated,
+    small_fleet,
+)
+
+START = datetime(2025, 10, 24, tzinfo=UTC)
+END = START + timedelta(hours=30)
+KEYS = [f"{START + timedelta(hours=hour):%Y-%m-%d-%H:00}" for hour in range(30)]
+# Occupancy runs from reset to reset: a run that ends in between cannot know it yet.
+OF_THE_WHOLE_DAY = {"avg_occupancy", "peak_occupancy", "utilization", "quality"}
+LAUNCH = """mutation($params: LaunchBackfillParams!) {launchPartitionBackfill(backfillParams: $params) {
+  ... on LaunchBackfillSuccess {backfillId} ... on PythonError {message}}}"""
+RUNS = """query($id: String!) {partitionBackfillOrError(backfillId: $id) {
+  ... on PartitionBackfill {status runs {status assetSelection {path} tags {key value}}}}}"""
+
+
+def test_a_backfill_from_the_ui_gives_what_collect_gives(
+    server_url: str, template_database: str, database_url: str, tmp_path: Path
+) -> None:
+    site = Site(database_url, tmp_path / "home")
+    with running(small_fleet()) as fleet:
+        site.register(fleet)
+        port = free_ports(1)
+        try:
+            assert site.process("up", "--detach", "--port", str(port), timeout=240).code == 0
+            runs = backfill(f"http://127.0.0.1:{port}")
+        finally:
+            kill_the_supervisor(site)
+            said = site.process("down", timeout=240)
+        # The children of a supervisor that was killed are found and ended.
+        assert said.out == "Stopped: Dagster\n"
+        assert processes_of(site.home) == []
+
+        ranges = {
+            (run["tags"]["dagster/asset_partition_range_start"], run["tags"]["dagster/asset_partition_range_end"]): {
+                key["path"][0] for key in run["assetSelection"]
+            }
+            for run in runs
+        }
+        hourly = {*COLLECTED, "vca_alarm_status", "hourly_analytics", "store_hourly"}
+        # The policy makes runs of a day, each from the cameras to the figures.
+        assert ranges[KEYS[0], KEYS[23]] == ranges[KEYS[24], KEYS[29]] == hourly
+        assert {"daily_analytics", "store_daily"} in ranges.values()
+
+        window = TimeWindow(START, END)
+        with fresh_database(server_url, template_database) as url:
+            collected = Site(url, tmp_path / "collected")
+            collected.register(fleet)
+            assert collected.collect(window).report.is_complete
+            expected = collected.figures()
+        for camera in fleet.cameras:
+            assert site.counted(camera) == simulated(fleet, camera, window)
+    found = site.figures()
+    assert without(found, OF_THE_WHOLE_DAY) == without(expected, OF_THE_WHOLE_DAY)
+    assert [found[name] for name in ("daily_analytics", "store_daily")] == [
+        expected[name] for name in ("daily_analytics", "store_daily")
+    ]
+    compute_hours_anew(site)
+    assert site.figures() == expected
+
+
+def backfill(url: str) -> list[dict[str, Any]]:
+    """Launches all assets over the hours and waits until the runs of the last layer have ended."""
+    assets = [*COLLECTED, "vca_alarm_status", *FIGURES]
+    parameters = {"partitionNames": KEYS, "assetSelection": [{"path": [name]} for name in assets]}
+    launched = graphql(url, LAUNCH, params=parameters)["launchPartitionBackfill"]
+    deadline = time.monotonic() + 240
+    while True:
+        found = graphql(url, RUNS, id=launched["backfillId"])["partitionBackfillOrError"]
+        runs = [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in found["runs"]]
+        states = [run["status"] for run in runs]
+        assert "FAILURE" not in states
+        is_last = any(key["path"] == ["store_daily"] for run in runs for key in run["assetSelection"])
+        if is_last and set(states) == {"SUCCESS"}:
+            return runs
+        assert time.monotonic() < deadline, (found["status"], states)
+        time.sleep(1)
+
+
+def kill_the_supervisor(site: Site) -> None:
+    state = json.loads((site.home / "up.json").read_text())
+    psutil.Process(state["pid"]).kill()
+
+
+def without(
+    figures: dict[str, list[dict[Hashable, object]]], columns: set[str]
+) -> dict[str, list[dict[Hashable, object]]]:
+    return {
+        name: [{key: value for key, value in row.items() if key not in columns} for row in rows]
+        for name, rows in figures.items()
+    }
+
+
+def compute_hours_anew(site: Site) -> None:
+    """What the schedule of ended occupancy days does for the hours of today."""
+    with site.entered():
+        job = build_defs().resolve_job_def("hourly_figures")
+        tags = range_tags(KEYS[0], KEYS[-1])
+        assert job.execute_in_process(instance=dg.DagsterInstance.ephemeral(), tags=tags).success
