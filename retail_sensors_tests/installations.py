@@ -340,10 +340,20 @@ def fresh_database(server_url: str, template: str) -> Iterator[str]:
             cursor.execute(
                 sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
             )
-            try:
-                yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
-            finally:
-                cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    url = make_url(server_url).set(database=name).render_as_string(hide_password=False)
+    try:
+        yield url
+    finally:
+        drop_database(server_url, url)
+
+
+def drop_database(server_url: str, url: str) -> None:
+    """Drops a database, whoever is connected to it."""
+    with closing(_connect(server_url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            name = sql.Identifier(make_url(url).database or "")
+            cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 
 
 def _connect(url: str) -> psycopg2.extensions.connection:

@@ -19,6 +19,7 @@ from sqlalchemy.engine import make_url
 
 from retail_sensors import backfill
 from retail_sensors.connectors.base import TimeWindow
+from retail_sensors.errors import DatabaseUnavailableError
 from retail_sensors.simulator.camera import DEFAULT_PASSWORD
 from retail_sensors.simulator.fleet import SimulatedFleet, running
 from retail_sensors.simulator.switches import Fault, FaultKind
@@ -27,6 +28,7 @@ from retail_sensors_tests.installations import (
     FIGURES,
     PASSWORD_VARIABLE,
     Site,
+    drop_database,
     fresh_database,
     simulated,
     small_fleet,
@@ -151,6 +153,27 @@ def test_a_storage_of_dagster_that_is_down_is_one_sentence(registered: Site) -> 
     assert (said.code, said.out) == (3, "")
     assert said.sentence.startswith(f"Dagster's storage at 127.0.0.1:{port}/dagster does not answer")
     assert "s3cret" not in said.err
+
+
+def test_a_database_that_goes_down_meanwhile_is_one_sentence(
+    server_url: str, template_database: str, tmp_path: Path, fleet: SimulatedFleet
+) -> None:
+    with fresh_database(server_url, template_database) as url:
+        site = Site(url, tmp_path / "home")
+        site.register(fleet)
+        window = TimeWindow(START, START + timedelta(hours=2))
+
+        def go_down(done: int, total: int, what: str) -> None:
+            if done == 1:
+                drop_database(server_url, url)
+
+        with (
+            site.entered() as installation,
+            pytest.raises(
+                DatabaseUnavailableError, match=r"^Dagster's storage at .* does not answer \(.*\); check that"
+            ),
+        ):
+            backfill.collect_range(installation, window, [], on_progress=go_down)
 
 
 # What is collected -----------------------------------------------------------------------------------------------------
@@ -327,8 +350,8 @@ def test_a_range_in_pieces_and_in_any_order_gives_the_same_figures(
     with fresh_database(server_url, template_database) as url:
         other = Site(url, tmp_path / "other")
         other.register(fleet)
-        monkeypatch.setattr(backfill, "HOURS_PER_RUN", 7)
-        monkeypatch.setattr(backfill, "FIGURE_HOURS_PER_RUN", 11)
+        monkeypatch.setattr(backfill, "HOURS_PER_RUN", 17)
+        monkeypatch.setattr(backfill, "FIGURE_HOURS_PER_RUN", 23)
         for start, end in ((cut, whole.end), (whole.start, cut)):
             assert other.collect(TimeWindow(start, end)).report.is_complete
         assert other.figures() == at_once
