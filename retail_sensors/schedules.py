@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pandas as pd
 
-from retail_sensors.jobs import collect_hours, daily_figures, hourly_figures, maintenance
-from retail_sensors.partitions import day_key, hour_key, last_hours, range_tags
+from retail_sensors.jobs import collect_hours, daily_figures, maintenance
+from retail_sensors.partitions import day_key, last_hours, range_tags
 from retail_sensors.resources.database import DatabaseResource
 
 FINISHED_HOURS = 8
@@ -74,24 +74,6 @@ def ended_days(context: dg.ScheduleEvaluationContext, database: DatabaseResource
     return _run(context, day_key(dates[0]), day_key(dates[-1]), "ended days")
 
 
-@dg.schedule(
-    job=hourly_figures,
-    cron_schedule="10,40 * * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Computes the hours of an occupancy day anew when it has ended: only then is the doors' drift known.",
-)
-def ended_occupancy_days(
-    context: dg.ScheduleEvaluationContext, database: DatabaseResource
-) -> dg.RunRequest | dg.SkipReason:
-    """One run of the hours from reset to reset."""
-    tick = _tick(context)
-    starts = [start for _, start in just_ended(tick, database.roster().stores) if start is not None]
-    if not starts:
-        return dg.SkipReason("No store's occupancy day ended in the last half hour.")
-    return _run(context, hour_key(min(starts)), hour_key(tick - _HOUR), "ended occupancy days")
-
-
 def just_ended(tick: datetime, stores: pd.DataFrame) -> set[tuple[date, datetime | None]]:
     """Dates of local days that ended in the half hour that the tick looks back on, with None; and dates of occupancy
     days that did, with the instant at which they started."""
@@ -122,4 +104,4 @@ nightly_maintenance = dg.ScheduleDefinition(
     description="At 02:00 makes partitions ahead of need and prunes Dagster's event log.",
 )
 
-SCHEDULES = (finished_hours, running_hour, ended_days, ended_occupancy_days, nightly_maintenance)
+SCHEDULES = (finished_hours, running_hour, ended_days, nightly_maintenance)

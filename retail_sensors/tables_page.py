@@ -25,9 +25,8 @@ def _section(table: Table) -> str:
         notes = [] if column.nullable else ["never NULL"]
         notes += ["computed by Postgres"] if column.is_generated else []
         note = f" ({', '.join(notes)})" if notes else ""
-        lines.append(
-            f"| `{column.name}` | {column.kind.postgres} | {column.unit or ''} | {column.description.replace('|', chr(92) + '|')}{note} |"
-        )
+        meaning = column.description.replace("|", "\\|") + note
+        lines.append(f"| `{column.name}` | {column.kind.postgres} | {column.unit or ''} | {meaning} |")
     return "\n".join([*lines, ""])
 
 

@@ -41,7 +41,7 @@ COVERAGES = (0.80, 0.95)
 LAST_HORIZON = 168
 
 _TAILS = (0.025, 0.10, 0.90, 0.975)
-_GROUP_STARTS = (1, 25, 73)
+_GROUP_STARTS = (1, 7, 25, 73)
 _GROUPS = len(_GROUP_STARTS)
 _READ_WEEKS = 62  # what features of one origin look back on: the same date last year and the 4 weeks before it
 _TRAIN_WEEKS = 4 * 52 + 8
@@ -113,7 +113,7 @@ class Rows:
 
     @property
     def group(self) -> Array:
-        """Group of horizons: up to a day, up to three days, further."""
+        """Group of horizons: up to 6 hours, a day, three days, a week."""
         return np.searchsorted(_GROUP_STARTS, self.target - self.origin + 1, side="right") - 1
 
     def where(self, chosen: Array) -> Rows:

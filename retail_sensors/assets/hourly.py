@@ -13,10 +13,19 @@ from retail_sensors.connectors.base import TimeWindow
 from retail_sensors.partitions import HOURLY, HOURS_POLICY, run_window
 from retail_sensors.resources.clock import ClockResource
 from retail_sensors.resources.database import DatabaseResource
-from retail_sensors.tables import HOURLY_ANALYTICS, PEOPLE_COUNTING_RAW, STORE_HOURLY, Table
+from retail_sensors.tables import (
+    HEATMAP_TEMPORAL_RAW,
+    HOURLY_ANALYTICS,
+    PEOPLE_COUNTING_RAW,
+    REGIONAL_COUNTING_RAW,
+    STORE_HOURLY,
+    Table,
+)
 
-_CONTEXT = timedelta(hours=26)
-"""Occupancy runs from reset to reset, so an hour's figure needs up to 25 hours on either side."""
+_SAME_DAY = timedelta(hours=25)
+"""Occupancy runs from reset to reset, 23 to 25 hours: so far from the window a stored hour may be of the same day as one in it."""
+_CONTEXT = 2 * _SAME_DAY
+"""What the figures of those hours in turn need."""
 
 
 def _with_neighbours(frame: pd.DataFrame, table: Table, window: TimeWindow, database: DatabaseResource) -> pd.DataFrame:
@@ -25,6 +34,23 @@ def _with_neighbours(frame: pd.DataFrame, table: Table, window: TimeWindow, data
     before = database.read(table, window.start - _CONTEXT, window.start, columns)
     after = database.read(table, window.end, window.end + _CONTEXT, columns)
     return pd.concat([before, frame, after], ignore_index=True)
+
+
+def _of_the_window(figures: pd.DataFrame, table: Table, window: TimeWindow, database: DatabaseResource) -> pd.DataFrame:
+    """The window's rows. Of the others, those that are stored already are written here, where something differs.
+
+    An hour's occupancy is known when its day is complete: the run that brings the last hours of a day also mends the earlier
+    ones, whatever the runs of a back-fill are cut into and in which order they come.
+    """
+    is_inside = (figures["hour_start"] >= window.start) & (figures["hour_start"] < window.end)
+    stored = pd.concat(
+        [
+            database.read(table, window.start - _SAME_DAY, window.start, list(table.key)),
+            database.read(table, window.end, window.end + _SAME_DAY, list(table.key)),
+        ]
+    )
+    database.merge(table, figures[~is_inside].merge(stored, on=list(table.key)))
+    return figures[is_inside].reset_index(drop=True)
 
 
 @dg.asset(
@@ -49,14 +75,15 @@ def hourly_analytics(
     window = run_window(context)
     figures = sensor_hours(
         _with_neighbours(people_counting_raw, PEOPLE_COUNTING_RAW, window, database),
-        regional_counting_raw,
-        heatmap_temporal_raw,
-        database.asked(window.start, window.end),
+        _with_neighbours(regional_counting_raw, REGIONAL_COUNTING_RAW, window, database),
+        _with_neighbours(heatmap_temporal_raw, HEATMAP_TEMPORAL_RAW, window, database),
+        database.asked(window.start - _SAME_DAY, window.end + _SAME_DAY),
         database.roster(),
-        window.start,
-        window.end,
+        window.start - _SAME_DAY,
+        window.end + _SAME_DAY,
         clock.now(),
     )
+    figures = _of_the_window(figures, HOURLY_ANALYTICS, window, database)
     return dg.MaterializeResult(value=figures, metadata=hourly_summary(context, figures))
 
 
@@ -80,10 +107,11 @@ def store_hourly(
     figures = hours_of_stores(
         _with_neighbours(hourly_analytics, HOURLY_ANALYTICS, window, database),
         database.roster(),
-        window.start,
-        window.end,
+        window.start - _SAME_DAY,
+        window.end + _SAME_DAY,
         clock.now(),
     )
+    figures = _of_the_window(figures, STORE_HOURLY, window, database)
     return dg.MaterializeResult(value=figures, metadata=hourly_summary(context, figures))
 
 

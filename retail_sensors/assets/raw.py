@@ -58,12 +58,12 @@ def _raw_asset(table: Table, endpoint: Endpoint, what: str) -> dg.AssetsDefiniti
     def raw(
         context: dg.AssetExecutionContext, config: CollectConfig, cameras: CamerasResource, database: DatabaseResource
     ) -> dg.MaterializeResult[CollectedWindow]:
-        collection = cameras.collect(endpoint, run_window(context), config.cameras, context.run_id)
+        collection = cameras.collect(endpoint, run_window(context), config.cameras, context.run.run_id)
         collected = CollectedWindow(collection, config.overwrite)
         outcomes = outcomes_by_camera(collection, database.roster().sensors)
         _log(context, outcomes)
         if every_camera_failed(collection):
-            database.record(table, collected, context.run_id)
+            database.record(table, collected, context.run.run_id)
             raise dg.Failure(
                 description=f"Not one of {len(outcomes)} cameras answered for {endpoint.value}: "
                 f"{outcomes['told'].iloc[0]} (first of them). What was asked is in retail.collection_log; "

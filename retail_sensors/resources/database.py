@@ -13,7 +13,7 @@ from retail_sensors.storage.collections import CollectedWindow, store_collection
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.fleet import FleetRegistry
 from retail_sensors.storage.frames import read_frame
-from retail_sensors.storage.merge import window_condition
+from retail_sensors.storage.merge import merge_frame, window_condition
 from retail_sensors.tables import COLLECTION_LOG, Table
 
 
@@ -45,6 +45,11 @@ class DatabaseResource(dg.ConfigurableResource):
                 sql.SQL("{} AND endpoint = 'people_counting'").format(window_condition(COLLECTION_LOG, (start, end))),
                 columns=["sensor_id", "hour_start", "outcome"],
             )
+
+    def merge(self, table: Table, rows: pd.DataFrame) -> None:
+        """Writes rows outside of the run's partitions, where something differs."""
+        with self.database.transaction() as connection:
+            merge_frame(connection, table, rows, asset=table.name, mode="merge")
 
     def record(self, table: Table, collected: CollectedWindow, run_id: str) -> None:
         """Stores a collection outside of the IO manager: that of a step that is about to fail."""

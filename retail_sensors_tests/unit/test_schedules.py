@@ -15,7 +15,6 @@ from retail_sensors.resources.database import DatabaseResource
 from retail_sensors.schedules import (
     SCHEDULES,
     ended_days,
-    ended_occupancy_days,
     finished_hours,
     just_ended,
     nightly_maintenance,
@@ -161,23 +160,22 @@ def test_every_stores_day_is_noticed_within_an_hour_of_its_end_and_of_its_reset(
 
 
 @pytest.mark.parametrize("day", DAYS.values(), ids=DAYS.keys())
-def test_each_end_is_noticed_by_one_tick_of_each_schedule_and_never_before_it(day: str) -> None:
+def test_each_end_is_noticed_by_one_tick_and_never_before_it(day: str) -> None:
     middle = date.fromisoformat(day)
     start = datetime.combine(middle - DAY, time(), UTC)
     for name in (*ZONES, *ODD):
         store, zone = estate(name), ZoneInfo(name)
-        for schedule in (ended_days, ended_occupancy_days):
-            noticed = [
-                (at, ended, began is not None)
-                for at in ticks(schedule, start, start + 4 * DAY)
-                for ended, began in just_ended(at, store)
-            ]
-            for at, ended, is_reset in noticed:
-                assert datetime.combine(ended + DAY, time(4 * is_reset), zone).astimezone(UTC) < at
-                # Today's UTC date is the newest key.
-                assert ended <= at.date()
-            about_middle = sorted(is_reset for _, ended, is_reset in noticed if ended == middle)
-            assert about_middle == [False, True], name
+        noticed = [
+            (at, ended, began is not None)
+            for at in ticks(ended_days, start, start + 4 * DAY)
+            for ended, began in just_ended(at, store)
+        ]
+        for at, ended, is_reset in noticed:
+            assert datetime.combine(ended + DAY, time(4 * is_reset), zone).astimezone(UTC) < at
+            # Today's UTC date is the newest key.
+            assert ended <= at.date()
+        about_middle = sorted(is_reset for _, ended, is_reset in noticed if ended == middle)
+        assert about_middle == [False, True], name
 
 
 def test_a_day_is_asked_for_when_it_has_ended_and_when_its_occupancy_is_known() -> None:
@@ -196,39 +194,14 @@ def test_stores_that_end_different_dates_at_once_are_one_range() -> None:
     assert keys(tick(ended_days, utc("2026-07-18T10:15"), both)) == ("2026-07-17", "2026-07-18")
 
 
-def test_the_hours_of_an_ended_occupancy_day_are_asked_for_from_reset_to_reset() -> None:
-    stores = Stores(zones=["Europe/Lisbon"])
-    assert keys(tick(ended_occupancy_days, utc("2026-07-18T03:10"), stores)) == ("2026-07-17-03:00", "2026-07-18-02:00")
-    # 25 hours: the clocks were set back in between.
-    assert keys(tick(ended_occupancy_days, utc("2026-10-25T04:10"), stores)) == ("2026-10-24-03:00", "2026-10-25-03:00")
-
-
-def test_the_half_hour_of_a_zone_is_in_the_range() -> None:
-    stores = Stores(zones=["Asia/Kolkata"])
-    assert keys(tick(ended_occupancy_days, utc("2026-07-18T22:40"), stores)) == ("2026-07-17-22:00", "2026-07-18-21:00")
-
-
 def test_a_quiet_half_hour_asks_for_nothing() -> None:
     lisbon = Stores(zones=["Europe/Lisbon"])
     assert tick(ended_days, utc("2026-07-18T12:15"), lisbon) is None
-    assert tick(ended_occupancy_days, utc("2026-07-18T12:10"), lisbon) is None
     assert tick(ended_days, utc("2026-07-18T23:15"), Stores(zones=[])) is None
 
 
-def test_the_hours_are_mended_before_the_day_is_summed() -> None:
-    hours, days = (
-        [at for at in ticks(schedule, utc("2026-07-18"), utc("2026-07-19")) if just_ended(at, estate("Europe/Lisbon"))]
-        for schedule in (ended_occupancy_days, ended_days)
-    )
-    assert hours == [utc("2026-07-18T03:10"), utc("2026-07-18T23:10")]
-    assert days == [utc("2026-07-18T03:15"), utc("2026-07-18T23:15")]
-
-
-# All of them ------------------------------------------------------------------------------------------------------------
-
-
 def test_every_schedule_says_what_it_does_runs_from_the_start_and_is_in_utc() -> None:
-    assert len({schedule.name for schedule in SCHEDULES}) == len(SCHEDULES) == 5
+    assert len({schedule.name for schedule in SCHEDULES}) == len(SCHEDULES) == 4
     for schedule in SCHEDULES:
         assert schedule.description, schedule.name
         assert schedule.execution_timezone == "UTC"
