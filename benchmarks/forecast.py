@@ -2,7 +2,7 @@
 
 FILE is wide (`local_time` and a column of counts per series) or long (`local_time`, `site`, `in_count`, `out_count`: in_count is
 forecast), `.gz` too, by the wall clock. `retail_sensors.analytics.forecast_backtest` says how: the learner is trained once, a
-week before the 4 weeks; intervals and the choice of the simple rule are made anew each week; no origin sees its future.
+week before the 4 weeks; intervals and the choice of the simple rule are made anew each day; no origin sees its future.
 
 `ratio` is the model's pooled MAE over that of the best simple rule, chosen in hindsight; `ratio_median_of_series` and
 `ratio_worst_series` compare each series with its own best rule, chosen in hindsight too. Series without a counted hour in

@@ -1,13 +1,13 @@
-"""Hourly counts 1 to 168 hours ahead, with intervals that hold what they say: one learner for all sensors, simple rules beside it.
+"""Hourly counts 1 to 168 hours ahead, with intervals that hold what they say: one learner for all sensors, and a simple rule.
 
 The point is the median of a boosted-tree learner that all series share (direct: the horizon is a feature, lags are those known
-at the origin), averaged over two forms of the same question: the difference to the usual count in units of the series' mean,
-and relative to the usual count. Additive and multiplicative effects differ, and so do the errors of the two. A series stays
-on the simple rule, the median of the last 4 same hours of the week, for one of REASONS.
+at the origin). A series stays on the simple rule, the median of the last 4 same hours of the week, for one of REASONS.
 
-Intervals come from learnt quantiles, widened by what forecasts of the last weeks, from which those quantiles did not learn,
-fell outside (`conformal`): per series and group of horizons where these have enough scores, else over all series. Closed
-hours are predicted 0. Features belong in `forecast_features`, clocks and rules in `forecast_grid`, measured accuracy
+Intervals come from learnt quantiles, widened by what forecasts of the last 8 weeks, from which those quantiles did not learn,
+fell outside (`conformal`), newer weeks weighing more: per series and group of horizons where these have enough scores, leaning
+on those of all series, else over all series. Closed hours are predicted 0.
+
+Features belong in `forecast_features`, clocks and rules in `forecast_grid`, learning in `forecast_learner`, measured accuracy
 in `forecast_backtest`, the stored form in `forecast_store`.
 """
 
@@ -22,9 +22,19 @@ import numpy as np
 import pandas as pd
 
 from retail_sensors.analytics import conformal, forecast_grid, frames
-from retail_sensors.analytics.forecast_features import Features, build
+from retail_sensors.analytics.forecast_features import build
 from retail_sensors.analytics.forecast_grid import NOTHING_KNOWN, WEEK, Grid, Regressors
-from retail_sensors.analytics.forecast_trees import Settings, Trees, grow
+from retail_sensors.analytics.forecast_learner import (
+    GROUP_STARTS,
+    LAST_HORIZON,
+    WARM_WEEKS,
+    Learner,
+    Rows,
+    least_width,
+    people,
+    tails,
+    teach,
+)
 from retail_sensors.analytics.frames import HOUR, Array
 from retail_sensors.analytics.localtime import walls
 from retail_sensors.errors import ContractError
@@ -38,37 +48,23 @@ METHODS = ("boosted_median", "median_4", "closed")
 """What gave a value: the learner, the simple rule, or the opening hours."""
 
 COVERAGES = (0.80, 0.95)
-LAST_HORIZON = 168
+ROWS = 90_000
+"""Rows that each form of the median learns from at most; the tails learn from two thirds of them."""
 
-_TAILS = (0.025, 0.10, 0.90, 0.975)
-_GROUP_STARTS = (1, 7, 25, 73)
-_GROUPS = len(_GROUP_STARTS)
+TRAIN_WEEKS = 5 * 52 + 8
+"""Weeks that a model learns from at most: five years, so that a school holiday has been seen four times."""
+
+_GROUPS = len(GROUP_STARTS)
 _READ_WEEKS = 62  # what features of one origin look back on: the same date last year and the 4 weeks before it
-_TRAIN_WEEKS = 4 * 52 + 8
-_WARM_WEEKS = 5
 _LEAST_WEEKS = 9
 _CALIBRATION_WEEKS = 8
 _NEW_WEEKS = 6
-_OWN_SCORES = 150
-_ROWS, _TAIL_ROWS, _CALIBRATION_ROWS, _CALIBRATION_PER_SERIES = 90_000, 60_000, 90_000, 900
-_POINT = Settings(trees=180, learning_rate=0.06, leaves=31, leaf_share=1 / 200)
-_TAIL = Settings(trees=100, learning_rate=0.08, leaves=15, leaf_share=1 / 200)
-_RELATIVE_FLOOR = 0.05
+_HALF_LIFE_DAYS = 7
+_LEANING = 0.3
+_OWN_SCORES = 100
+_TRIAL_ROWS, _TRIAL_PER_SERIES = 120_000, 900
 _UNTESTED_OFFSETS = (0.5, 1.5)
 """Offsets of the simple rule's intervals as long as no series has scores: about 1.3 times what normal errors would need."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Learner:
-    """Trees that answer in people once scaled back: two forms of the median, the tails, and the median that was tested.
-
-    `tested` and `tails` learnt from hours before the calibration weeks only, `absolute` and `relative` from all hours.
-    """
-
-    absolute: Trees
-    relative: Trees
-    tested: Trees
-    tails: tuple[Trees, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,27 +97,6 @@ class ForecastModel:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rows:
-    """What is asked: series and columns of the grid. `origin` is the first unknown hour."""
-
-    series: Array
-    origin: Array
-    target: Array
-
-    def __len__(self) -> int:
-        return len(self.target)
-
-    @property
-    def group(self) -> Array:
-        """Group of horizons: up to 6 hours, a day, three days, a week."""
-        return np.searchsorted(_GROUP_STARTS, self.target - self.origin + 1, side="right") - 1
-
-    def where(self, chosen: Array) -> Rows:
-        """The chosen rows."""
-        return Rows(self.series[chosen], self.origin[chosen], self.target[chosen])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Answers:
     """People in the target hour of each row, NaN where nothing is known. `lower`, `upper`: (coverages, rows)."""
 
@@ -132,21 +107,35 @@ class Answers:
     reason: Array
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """What forecasts of counted hours came to, a value per row: absolute errors in people (NaN: not to be learnt), and how far
+    the count lay outside the learnt interval of each coverage and outside the simple rule's, in widths.
+    """
+
+    rows: Rows
+    learnt_error: Array
+    rule_error: Array
+    outside: tuple[Array, ...]
+    rule_outside: Array
+
+
 def train(
     history: pd.DataFrame,
     places: pd.DataFrame | None,
     origin: datetime,
     seed: int,
     regressors: Regressors = NOTHING_KNOWN,
+    rows: int = ROWS,
 ) -> ForecastModel:
     """The model of all series from the hours that had ended at the origin.
 
     `history`: one row per series and hour (`series`, `hour_start` zone-aware, `value` in people, NULL: not counted);
     `places`: one row per series (`series`, `timezone`, optionally `opening_hours` as in `stores`), UTC and always open
-    without it. The last four years are used. Raises ContractError as `forecast_grid.read` does.
+    without it. The last five years are used; fewer `rows` learn faster and worse. Raises ContractError as `forecast_grid.read` does.
     """
-    grid = forecast_grid.read(history, places, origin, _TRAIN_WEEKS, regressors)
-    return fit(grid, grid.hours, origin, seed)
+    grid = forecast_grid.read(history, places, origin, TRAIN_WEEKS, regressors)
+    return fit(grid, grid.hours, origin, seed, rows)
 
 
 def recalibrate(
@@ -212,26 +201,14 @@ def predict(
     )
 
 
-def fit(grid: Grid, origin: int, at: datetime, seed: int) -> ForecastModel:
+def fit(grid: Grid, origin: int, at: datetime, seed: int, rows: int) -> ForecastModel:
     """The model that learns from the columns before `origin`, which is the instant `at`."""
     weeks = origin // WEEK
-    held_out = min(_CALIBRATION_WEEKS, max((weeks - _WARM_WEEKS) // 2, 0))
+    held_out = min(_CALIBRATION_WEEKS, max((weeks - WARM_WEEKS) // 2, 0))
     boundary = origin - held_out * WEEK
-    random = np.random.default_rng(seed)
     count = len(grid.clocks.names)
-    learner: Learner | None = None
-    names: tuple[str, ...] = ()
-    past = _sample(grid, boundary, _TAIL_ROWS, random) if weeks >= _LEAST_WEEKS else None
-    if past is not None and len(past) >= _OWN_SCORES:
-        tail = _Lesson.of(grid, past, None)
-        names = tail.names
-        tested = tail.learn(0.5, _TAIL, seed, relative=False)
-        tails = tuple(tail.learn(quantile, _TAIL, seed, relative=False) for quantile in _TAILS)
-        forms = [
-            _Lesson.of(grid, _sample(grid, origin, _ROWS, random), names).learn(0.5, _POINT, seed + form, bool(form))
-            for form in (0, 1)
-        ]
-        learner = Learner(forms[0], forms[1], tested, tails)
+    taught = teach(grid, boundary, origin, seed, rows) if weeks >= _LEAST_WEEKS else None
+    learner, names = taught if taught is not None else (None, ())
     blank = np.full(count, np.nan)
     model = ForecastModel(
         features=names,
@@ -257,33 +234,56 @@ def calibrate(model: ForecastModel, grid: Grid, origin: int, at: datetime) -> Fo
     """The model with offsets and choices from forecasts of the weeks before a column, made by its tested parts."""
     if model.learner is None:
         return model
-    start = max(origin - _CALIBRATION_WEEKS * WEEK, model.untold_from - grid.first)
-    rows = _calibration_rows(grid, start, origin, np.random.default_rng(model.seed))
-    seen = build(grid, rows.series, rows.origin, rows.target)
+    return settle(
+        model, grid, trial(model, model.learner, grid, origin - _CALIBRATION_WEEKS * WEEK, origin), origin, at
+    )
+
+
+def trial(model: ForecastModel, learner: Learner, grid: Grid, start: int, end: int) -> Trial:
+    """Forecasts of hours of [start, end) by the parts of the model that did not learn from them, and how they came out."""
+    rows = _trial_rows(grid, max(start, model.untold_from - grid.first), end, np.random.default_rng(model.seed))
     guess = forecast_grid.first_guess(grid, rows.series, rows.origin, rows.target)
     # hours that are always empty are always right: left in, they would let the busy ones be wrong more often
     scored = ~np.isnan(guess) & ~idle(grid, rows)
-    rows, guess, seen = rows.where(scored), guess[scored], seen.where(scored)
+    rows, guess = rows.where(scored), guess[scored]
     actual = grid.values[rows.series, rows.target]
-    below, above = _rule_interval(grid, rows, guess)
-    outside = [conformal.scores(actual, below, above, np.ones(len(rows)))] * len(COVERAGES)
-    count = len(grid.clocks.names)
-    rule_offsets, rule_pooled = _offsets(outside, rows, count)
-    untested = np.isnan(rule_pooled)
-    rule_pooled = np.where(untested, np.tile(_UNTESTED_OFFSETS, (_GROUPS, 1)), rule_pooled)
-
-    usable = seen.usable
-    rows, guess, seen, actual = rows.where(usable), guess[usable], seen.where(usable), actual[usable]
+    seen = build(grid, rows.series, rows.origin, rows.target)
     table = seen.columns(model.features)
-    point = _people(model.learner.tested, table, seen, relative=False)
-    tested = np.bincount(rows.series, minlength=count)
-    learnt_errors = frames.ratio(_sums(rows.series, np.abs(point - actual), count), tested.astype(float))
-    rule_errors = frames.ratio(_sums(rows.series, np.abs(guess - actual), count), tested.astype(float))
+    point = people(learner.tested, table, seen, relative=False)
+    width = least_width(seen.scale)
+    ends = zip(*tails(learner, table, seen), strict=True)
+    below, above = _rule_interval(grid, rows, guess)
+    return Trial(
+        rows=rows,
+        learnt_error=np.where(seen.usable, np.abs(point - actual), np.nan),
+        rule_error=np.where(seen.usable, np.abs(guess - actual), np.nan),
+        outside=tuple(conformal.scores(actual, low, high, width) for low, high in ends),
+        rule_outside=conformal.scores(actual, below, above, np.ones(len(rows))),
+    )
+
+
+def settle(model: ForecastModel, grid: Grid, tried: Trial, origin: int, at: datetime) -> ForecastModel:
+    """The model with offsets and choices from those forecasts of a trial whose hours ended in the 8 weeks before a column."""
+    target = tried.rows.target
+    recent = np.flatnonzero((target < origin) & (target >= origin - _CALIBRATION_WEEKS * WEEK))
+    series, group = tried.rows.series[recent], tried.rows.group[recent]
+    weight = np.exp2((target[recent] - origin) / (24 * _HALF_LIFE_DAYS))
+    count = len(grid.clocks.names)
+    usable = ~np.isnan(tried.learnt_error[recent])
+    tested = np.bincount(series[usable], minlength=count)
+    learnt_errors, rule_errors = (
+        frames.ratio(frames.summed(series, errors[recent], count), tested.astype(float))
+        for errors in (tried.learnt_error, tried.rule_error)
+    )
     reasons = np.where(learnt_errors < rule_errors, _LEARNT, _OWN_BACKTEST)
     reasons[_is_new(grid, origin) | (tested < _OWN_SCORES)] = _NEW
-    width = _least_width(seen.scale)
-    ends = zip(*_tails(model.learner, table, seen), strict=True)
-    offsets, pooled = _offsets([conformal.scores(actual, low, high, width) for low, high in ends], rows, count)
+    offsets, pooled = _offsets(
+        [outside[recent][usable] for outside in tried.outside], series[usable], group[usable], weight[usable], count
+    )
+    rule_outside = [tried.rule_outside[recent]] * len(COVERAGES)
+    rule_offsets, pooled_rule = _offsets(rule_outside, series, group, weight, count)
+    untested = np.tile(_UNTESTED_OFFSETS, (_GROUPS, 1))
+    pooled_rule = np.where(np.isnan(pooled_rule), untested, pooled_rule)
     return replace(
         model,
         reasons=reasons,
@@ -291,8 +291,8 @@ def calibrate(model: ForecastModel, grid: Grid, origin: int, at: datetime) -> Fo
         rule_errors=rule_errors,
         offsets=np.where(np.isnan(offsets), pooled, offsets),
         pooled_offsets=pooled,
-        rule_offsets=np.where(np.isnan(rule_offsets), rule_pooled, rule_offsets),
-        pooled_rule_offsets=rule_pooled,
+        rule_offsets=np.where(np.isnan(rule_offsets), pooled_rule, rule_offsets),
+        pooled_rule_offsets=pooled_rule,
         calibrated_at=at,
     )
 
@@ -335,15 +335,13 @@ def answer(model: ForecastModel, grid: Grid, rows: Rows, reasons: Array) -> Answ
         seen = build(grid, rows.series, rows.origin, rows.target)
         reason = np.where((reason == _LEARNT) & ~seen.usable, _NO_LEVEL, reason)
         table = seen.columns(model.features)
-        absolute = _people(model.learner.absolute, table, seen, relative=False)
-        relative = _people(model.learner.relative, table, seen, relative=True)
-        point = np.where(reason == _LEARNT, (absolute + relative) / 2, point)
+        point = np.where(reason == _LEARNT, model.learner.median(table, seen), point)
         # the rule may be the better point and the learnt spread still the better spread
         spread = seen.usable & np.isin(reason, (_LEARNT, _OWN_BACKTEST))
-        low, high = _tails(model.learner, table, seen)
+        low, high = tails(model.learner, table, seen)
         for place in range(len(COVERAGES)):
             by = offsets(model.offsets, model.pooled_offsets, place)
-            ends_learnt = conformal.widened(low[place], high[place], by, _least_width(seen.scale))
+            ends_learnt = conformal.widened(low[place], high[place], by, least_width(seen.scale))
             use = spread & ~np.isnan(by)
             lower[place], upper[place] = (
                 np.where(use, learnt, simple)
@@ -359,60 +357,6 @@ def answer(model: ForecastModel, grid: Grid, rows: Rows, reasons: Array) -> Answ
     return Answers(point, lower, upper, method, np.where(closed, _LEARNT, reason))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Lesson:
-    """Rows to learn from: features with a column per name, and the people counted in each target hour."""
-
-    names: tuple[str, ...]
-    table: Array
-    base: Array
-    scale: Array
-    actual: Array
-
-    @staticmethod
-    def of(grid: Grid, rows: Rows, names: tuple[str, ...] | None) -> _Lesson:
-        """The usable rows; without names, the features that differ between rows."""
-        seen = build(grid, rows.series, rows.origin, rows.target)
-        usable = seen.usable
-        if names is None:
-            table = seen.table[usable]
-            differs = np.nanmax(np.nan_to_num(table, nan=-np.inf), axis=0) > np.nanmin(
-                np.nan_to_num(table, nan=np.inf), axis=0
-            )
-            names = tuple(name for name, keep in zip(seen.names, differs, strict=True) if keep)
-            if grid.hours < 2 * 52 * WEEK:
-                # a date that was seen once cannot be told from the trend
-                names = tuple(name for name in names if name != "day_of_year")
-        actual = grid.values[rows.series, rows.target][usable]
-        return _Lesson(names, seen.columns(names)[usable], seen.base[usable], seen.scale[usable], actual)
-
-    def learn(self, quantile: float, settings: Settings, seed: int, relative: bool) -> Trees:
-        """Trees of a quantile; errors of a series weigh as the square root of its size: neither bar nor door is forgotten."""
-        unit = _unit(self.base, self.scale, relative)
-        weight = unit / np.sqrt(self.scale)
-        wanted = (self.actual - self.base) / unit
-        return grow(self.table, wanted, weight / weight.mean(), quantile, settings, seed)
-
-
-def _unit(base: Array, scale: Array, relative: bool) -> Array:
-    return base + _RELATIVE_FLOOR * scale if relative else scale
-
-
-def _people(trees: Trees, table: Array, seen: Features, relative: bool) -> Array:
-    return np.asarray(seen.base + trees.answer(table) * _unit(seen.base, seen.scale, relative))
-
-
-def _tails(learner: Learner, table: Array, seen: Features) -> tuple[list[Array], list[Array]]:
-    """Learnt lower and upper ends of each coverage, in order and not below 0."""
-    ends = np.sort(np.stack([_people(trees, table, seen, relative=False) for trees in learner.tails]), axis=0)
-    ends = np.where(np.isnan(seen.base), np.nan, np.maximum(ends, 0.0))
-    return [ends[1], ends[0]], [ends[2], ends[3]]
-
-
-def _least_width(scale: Array) -> Array:
-    return np.maximum(0.02 * scale, 1.0)
-
-
 def _rule_interval(grid: Grid, rows: Rows, guess: Array) -> tuple[Array, Array]:
     """The guess less and plus the mean distance of the last 8 same hours to it, at least the root of a Poisson count."""
     lags = forecast_grid.same_hours(grid, rows.series, rows.origin, rows.target, 8)
@@ -422,22 +366,24 @@ def _rule_interval(grid: Grid, rows: Rows, guess: Array) -> tuple[Array, Array]:
     return guess - spread, guess + spread
 
 
-def _sums(groups: Array, values: Array, count: int) -> Array:
-    return np.bincount(groups, weights=values, minlength=count)
+def _offsets(outside: Sequence[Array], series: Array, group: Array, weight: Array, count: int) -> tuple[Array, Array]:
+    """Offsets (series, groups, coverages), NaN where a series has too few scores, and those over all series.
 
-
-def _offsets(outside: Sequence[Array], rows: Rows, count: int) -> tuple[Array, Array]:
-    """Offsets (series, groups, coverages), NaN where a series has too few scores, and those over all series."""
+    A series' own offset leans on that of all series: eight weeks are few independent days.
+    """
     by_series = np.full((count, _GROUPS, len(COVERAGES)), np.nan)
     pooled = np.full((_GROUPS, len(COVERAGES)), np.nan)
-    for group in range(_GROUPS):
-        there = np.flatnonzero(rows.group == group)
-        enough = np.flatnonzero(np.bincount(rows.series[there], minlength=count) >= _OWN_SCORES)
-        for place, coverage in enumerate(COVERAGES):
-            pooled[group, place] = conformal.offset(outside[place][there], coverage)
-            for one in enough:
-                mine = there[rows.series[there] == one]
-                by_series[one, group, place] = conformal.offset(outside[place][mine], coverage)
+    order = np.argsort(group * count + series, kind="stable")
+    edges = np.searchsorted((group * count + series)[order], np.arange(_GROUPS * count + 1))
+    for place, coverage in enumerate(COVERAGES):
+        for horizons in range(_GROUPS):
+            there = order[edges[horizons * count] : edges[(horizons + 1) * count]]
+            of_all = pooled[horizons, place] = conformal.offset(outside[place][there], weight[there], coverage)
+            for one in range(count):
+                mine = order[edges[horizons * count + one] : edges[horizons * count + one + 1]]
+                if len(mine) >= _OWN_SCORES:
+                    own = conformal.offset(outside[place][mine], weight[mine], coverage)
+                    by_series[one, horizons, place] = _LEANING * of_all + (1 - _LEANING) * own
     return by_series, pooled
 
 
@@ -448,29 +394,17 @@ def _is_new(grid: Grid, origin: int) -> Array:
     return np.asarray(origin - first < _NEW_WEEKS * WEEK)
 
 
-def _sample(grid: Grid, end: int, count: int, random: np.random.Generator) -> Rows:
-    """At most `count` random counted, open hours before a column, each with a random origin; six in ten at most a day ahead."""
-    start = min(_WARM_WEEKS * WEEK, end)
-    series, hour = np.nonzero(~np.isnan(grid.values[:, start:end]))
-    open_now = grid.is_open(series, hour + start)
-    series, hour = series[open_now], hour[open_now] + start
-    chosen = random.choice(len(hour), size=min(count, len(hour)), replace=False)
-    series, hour = series[chosen], hour[chosen]
-    near = random.random(len(hour)) < 0.6
-    horizon = np.where(near, random.integers(1, 25, len(hour)), random.integers(1, LAST_HORIZON + 1, len(hour)))
-    return Rows(series, hour - horizon + 1, hour)
-
-
-def _calibration_rows(grid: Grid, start: int, end: int, random: np.random.Generator) -> Rows:
+def _trial_rows(grid: Grid, start: int, end: int, random: np.random.Generator) -> Rows:
     """Counted hours of [start, end) of each series, as many for each group of horizons, each with a random horizon of it."""
-    each = max(1, min(_CALIBRATION_PER_SERIES, _CALIBRATION_ROWS // max(1, len(grid.values) * _GROUPS)))
-    edges = (*_GROUP_STARTS, LAST_HORIZON + 1)
-    parts = []
+    share = (end - start) / (_CALIBRATION_WEEKS * WEEK)
+    each = max(1, int(share * min(_TRIAL_PER_SERIES, _TRIAL_ROWS // max(1, len(grid.values) * _GROUPS))))
+    edges = (*GROUP_STARTS, LAST_HORIZON + 1)
+    parts = [np.empty((3, 0), dtype=np.int64)]
     for series, values in enumerate(grid.values[:, start:end]):
         hours = np.flatnonzero(~np.isnan(values)) + start
         for low, high in pairwise(edges):
             chosen = random.choice(hours, size=min(each, len(hours)), replace=False)
             horizon = random.integers(low, high, len(chosen))
             parts.append(np.stack([np.full(len(chosen), series), chosen - horizon + 1, chosen]))
-    table = np.concatenate(parts, axis=1) if parts else np.empty((3, 0), dtype=np.int64)
+    table = np.concatenate(parts, axis=1)
     return Rows(table[0], table[1], table[2])

@@ -2,8 +2,8 @@
 
 Rolling: every midnight of the weeks predicts the next 24 hours (*day-ahead*), and every hour of the weeks is also predicted
 exactly 1, 24, 72 and 168 hours ahead. The learner is trained once, a week before these weeks begin, since what is asked 168
-hours ahead starts there, and its intervals and choices are made anew each week from the weeks before. All rules answer the
-same hours.
+hours ahead starts there; its intervals and choices are made anew each midnight from the weeks before it, as a daily run
+would. All rules answer the same hours.
 
     mae  = mean |predicted - actual|, people an hour; bias the same without the bars
     wape = sum |predicted - actual| / sum actual
@@ -21,8 +21,9 @@ import numpy as np
 import pandas as pd
 
 from retail_sensors.analytics import forecast, forecast_grid, frames
-from retail_sensors.analytics.forecast import COVERAGES, Rows
+from retail_sensors.analytics.forecast import COVERAGES
 from retail_sensors.analytics.forecast_grid import NOTHING_KNOWN, WEEK, Grid, Regressors
+from retail_sensors.analytics.forecast_learner import Rows
 from retail_sensors.analytics.frames import Array
 from retail_sensors.errors import ContractError
 
@@ -40,7 +41,7 @@ class Backtest:
     """`metrics`: one row per series (and POOLED) and way: `series`, `way` (model or one of RULES), `n` hours, `mae`, `wape`,
     `mase`, `bias`; of the model also `coverage_n`, `coverage_80`, `coverage_95` (shares of coverage_n), `width_80` (people),
     `wape_1`, `wape_24`, `wape_72`, `wape_168`. NULL where n is 0, or where nothing was counted. `reasons`: one row per
-    series: `series`, `reason` of the last week.
+    series: `series`, `reason` of the last day.
     """
 
     metrics: pd.DataFrame
@@ -64,6 +65,7 @@ def backtest(
     weeks: int,
     seed: int,
     regressors: Regressors = NOTHING_KNOWN,
+    rows: int = forecast.ROWS,
 ) -> Backtest:
     """Errors and coverage over the whole weeks that end with `last_day` by each series' own clock.
 
@@ -72,28 +74,29 @@ def backtest(
     """
     end = datetime.combine(last_day + timedelta(days=1), time(), UTC)
     # clocks differ from UTC by up to 14 hours: read enough, then cut at the same wall-clock midnight of every series
-    grid = forecast_grid.read(history, places, end + timedelta(hours=14), 6 * _YEAR_WEEKS, regressors)
+    grid = forecast_grid.read(history, places, end + timedelta(hours=14), forecast.TRAIN_WEEKS + weeks + 1, regressors)
     stop = frames.instant(end, "end") // frames.HOUR - grid.first
     start = stop - weeks * WEEK
     if start - WEEK < _LEAST_WEEKS * WEEK:
         raise ContractError(
             f"A back-test of {weeks} weeks up to {last_day.isoformat()} needs {weeks + _LEAST_WEEKS + 1} weeks of history."
         )
-    model = forecast.fit(grid, start - WEEK, end - timedelta(weeks=weeks + 1), seed)
+    model = forecast.fit(grid, start - WEEK, end - timedelta(weeks=weeks + 1), seed, rows)
+    # hours of the trial after an origin are not looked at when the model is settled at that origin
+    tried = forecast.trial(model, model.learner, grid, 0, stop) if model.learner is not None else None
     day_ahead: list[_Scored] = []
     ahead: dict[int, list[_Scored]] = {horizon: [] for horizon in HORIZONS}
     reasons = np.empty(0, dtype=np.int64)
-    for week in range(-1, weeks):
-        origin = start + week * WEEK
-        model = forecast.calibrate(model, grid, origin, end - timedelta(weeks=weeks - week))
+    for origin in range(start - WEEK, stop, 24):
+        if tried is not None:
+            model = forecast.settle(model, grid, tried, origin, end - timedelta(hours=stop - origin))
         reasons = forecast.reasons_now(model, grid, origin)
-        if week >= 0:
-            day_ahead.append(_score(model, grid, _rows(grid, np.arange(origin, origin + WEEK), 24), reasons))
+        if origin >= start:
+            day_ahead.append(_score(model, grid, _rows(grid, np.arange(origin, origin + 24), 24), reasons))
         for horizon in HORIZONS:
-            target = np.arange(origin, origin + WEEK) + horizon - 1
+            target = np.arange(origin, origin + 24) + horizon - 1
             target = target[(target >= start) & (target < stop)]
-            rows = _rows(grid, target, 0, horizon)
-            ahead[horizon].append(_score(model, grid, rows, reasons))
+            ahead[horizon].append(_score(model, grid, _rows(grid, target, 0, horizon), reasons))
     metrics = pd.DataFrame(
         list(_metrics(grid, start, _joined(day_ahead), {horizon: _joined(parts) for horizon, parts in ahead.items()}))
     )
@@ -102,7 +105,7 @@ def backtest(
 
 
 def _rows(grid: Grid, target: Array, block: int, horizon: int = 0) -> Rows:
-    """Every series at every target, from the start of its block of so many hours, or from `horizon` hours before its end."""
+    """Every counted target of every series, asked at the start of its block of so many hours, or `horizon` hours before its end."""
     series = np.repeat(np.arange(len(grid.values)), len(target))
     target = np.tile(target, len(grid.values))
     origin = target - horizon + 1 if not block else target - target % block

@@ -15,7 +15,8 @@ from datetime import datetime
 import numpy as np
 import sklearn
 
-from retail_sensors.analytics.forecast import ForecastModel, Learner
+from retail_sensors.analytics.forecast import ForecastModel
+from retail_sensors.analytics.forecast_learner import Learner
 from retail_sensors.analytics.forecast_trees import Trees
 from retail_sensors.errors import ContractError
 

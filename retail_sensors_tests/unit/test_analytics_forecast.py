@@ -26,6 +26,7 @@ from retail_sensors.analytics.forecast_store import from_bytes, to_bytes
 from retail_sensors.errors import ContractError
 
 ORIGIN = datetime(2025, 6, 2, tzinfo=UTC)  # a Monday
+ROWS = 6_000  # enough to learn the shape of three made-up series
 INTERVALS = ["lower_95", "lower_80", "predicted_value", "upper_80", "upper_95"]
 Counts = npt.NDArray[np.float64]
 
@@ -73,7 +74,7 @@ def estate() -> pd.DataFrame:
 
 @cache
 def model() -> forecast.ForecastModel:
-    return train(estate(), None, ORIGIN, 7)
+    return train(estate(), None, ORIGIN, 7, rows=ROWS)
 
 
 @cache
@@ -173,7 +174,7 @@ def test_closed_hours_are_predicted_zero_without_doubt() -> None:
     places = pd.DataFrame({"series": ["door"], "timezone": ["UTC"], "opening_hours": ['{"mon": [["10:00", "18:00"]]}']})
     history = hourly(np.full(WEEK * 5, 8.0))
     frame = predict(train(history, places, ORIGIN, 0), history, places, ORIGIN)
-    is_open = (frame["target_time"].dt.dayofweek == 0) & frame["target_time"].dt.hour.between(10, 17)
+    is_open = (frame["target_time"].dt.day_of_week == 0) & frame["target_time"].dt.hour.between(10, 17)
     assert (frame.loc[is_open, "predicted_value"] == 8).all()
     assert (frame.loc[~is_open, INTERVALS] == 0).all(axis=None)
     assert set(frame.loc[~is_open, "method"]) == {"closed"}
@@ -235,10 +236,17 @@ def test_a_regressor_of_another_series_is_not_seen() -> None:
 
 
 def test_offset_is_the_corrected_rank() -> None:
-    outside = np.arange(1.0, 10.0)  # 9 scores: rank ceil(10 x 0.8) = 8
-    assert conformal.offset(outside, 0.8) == 8
-    assert np.isnan(conformal.offset(outside, 0.95))  # rank 10 of 9 scores
-    assert conformal.offset(np.arange(1.0, 20.0), 0.95) == 19
+    outside, equal = np.arange(1.0, 20.0), np.ones(19)
+    assert conformal.offset(outside[:9], equal[:9], 0.8) == 8  # rank ceil(10 x 0.8)
+    assert np.isnan(conformal.offset(outside[:9], equal[:9], 0.95))  # rank 10 of 9 scores
+    assert conformal.offset(outside[::-1], equal, 0.95) == 19
+
+
+def test_offset_by_weight_by_hand() -> None:
+    # 0.8 x (1 + 1 + 0.5 + 0.5 + 1) = 3.2: reached with the scores 1, 2, 3, 4 is 3, which does not do
+    assert np.isnan(conformal.offset(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 1.0, 0.5, 0.5]), 0.8))
+    # 0.5 x 4 = 2: the two oldest scores are the largest and weigh half
+    assert conformal.offset(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 1.0, 0.5, 0.5]), 0.5) == 2
 
 
 def test_scores_are_in_widths_and_widening_uses_them() -> None:
@@ -259,7 +267,7 @@ def test_an_interval_widened_by_the_offset_holds_its_share_of_the_scored_values(
     random = np.random.default_rng(seed)
     actual, middle = random.normal(0, 3, count), random.normal(0, 1, count)
     low, high, least = middle - 1, middle + 1, np.full(count, 0.1)
-    by = conformal.offset(conformal.scores(actual, low, high, least), coverage)
+    by = conformal.offset(conformal.scores(actual, low, high, least), np.ones(count), coverage)
     below, above = conformal.widened(low, high, np.full(count, by), least)
     assert ((actual >= below - 1e-9) & (actual <= above + 1e-9)).mean() >= coverage
 
@@ -311,7 +319,7 @@ def test_what_happens_from_the_origin_on_changes_nothing() -> None:
     future = hourly(street(2, 5000, 6), "street", ORIGIN + timedelta(weeks=2))
     history = pd.concat([estate(), future]).sample(frac=1, random_state=0)
     assert_frame_equal(predict(model(), history, None, ORIGIN), week_ahead())
-    again = train(history, None, ORIGIN, 7)
+    again = train(history, None, ORIGIN, 7, rows=ROWS)
     assert to_bytes(again) == to_bytes(model())
 
 
@@ -456,12 +464,22 @@ def real_data() -> Path:
 
 
 def test_real_streets_are_forecast_better_than_by_any_simple_rule() -> None:
-    table = pd.read_csv(real_data() / "leeds" / "leeds_2009_2014_wide.csv.gz", parse_dates=["local_time"])
-    table = table[(table["local_time"] >= "2013-01-01") & (table["local_time"] < "2014-04-07")]
-    table["hour_start"] = table.pop("local_time").dt.tz_localize("UTC")
-    table = table[["hour_start", "Briggate", "DortmundSq", "Headrow"]]
-    history = table.melt(id_vars="hour_start", var_name="series", value_name="value")
-    metrics = backtest(history, None, date(2014, 4, 6), 4, 0).metrics.set_index(["series", "way"])
+    sites = [
+        "Aston Quay/Fitzgeralds",
+        "Capel st/Mary street",
+        "Grafton Street/CompuB",
+        "Phibsborough Rd/Enniskerry Road",
+    ]
+    table = pd.read_csv(real_data() / "dublin" / "dublin_2023_in_out.csv.gz", parse_dates=["local_time"])
+    table = table[(table["local_time"] < "2023-11-20") & table["site"].isin(sites)]
+    history = pd.DataFrame(
+        {
+            "series": table["site"],
+            "hour_start": table["local_time"].dt.tz_localize("UTC"),
+            "value": table["in_count"].astype(float),
+        }
+    )
+    metrics = backtest(history, None, date(2023, 11, 19), 4, 0, rows=15_000).metrics.set_index(["series", "way"])
     model_error = metrics.loc[(POOLED, "model"), "mae"]
     assert model_error < 0.95 * min(metrics.loc[(POOLED, rule), "mae"] for rule in RULES)
     assert abs(metrics.loc[(POOLED, "model"), "coverage_80"] - 0.80) < 0.08
