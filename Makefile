@@ -31,10 +31,11 @@ check: env
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/retail-sensors exec dg check defs
+	$(BIN)/python -m pytest -q retail_sensors_tests/contract/test_docs.py
 
 bench: env
 	$(BIN)/python -m benchmarks
 
+# The data under .retail_sensors and the settings in .env stay.
 clean:
-	-$(BIN)/retail-sensors down
-	rm -rf $(VENV) .retail_sensors .env
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -158,7 +158,7 @@ def collect_range(
             _run(step, report, instance, defs, {"cameras": cameras, "overwrite": overwrite}, verbose)
     if on_progress:
         on_progress(len(steps), len(steps), "collected")
-    report.cameras = _outcomes(database, window, chosen, report, now)
+    report.cameras = _outcomes(database, window, chosen, now)
     return report
 
 
@@ -192,12 +192,17 @@ def _run(
             "success": result.success,
         }
     )
+    failures = [event for event in result.get_step_failure_events() if not _is_upstream(event)]
+    if any(_error_class(event) == "DagsterExecutionInterruptedError" for event in failures):
+        raise KeyboardInterrupt
+    # A camera that is down fails its asset in each run of the range: once is enough, the table says which hours.
+    told = {problem.partition(",")[0] for problem in report.problems}
     causes = [
         f"{event.step_key}, {step.first} to {step.last}: {_cause(event)}"
-        for event in result.get_step_failure_events()
-        if not _is_upstream(event)
+        for event in failures
+        if event.step_key not in told or event.step_key not in asked
     ]
-    if not result.success and not causes:
+    if not result.success and not failures:
         causes = [f"{step.job}, {step.first} to {step.last}: run {result.run_id} failed; its log says why."]
     report.problems += causes
 
@@ -232,6 +237,11 @@ def _steps(database: Database, window: TimeWindow, cameras: Sequence[Camera], no
     first_day, last_day = min(first for first, _ in days), max(last for _, last in days)
     for first_key, last_key in day_ranges(max(first_day, FIRST_DAY), min(last_day, ended), DAYS_PER_RUN):
         yield _Step("daily figures", "daily_figures", first_key, last_key)
+    # Days that were stored before are compared with the ones that have now arrived: last week's, last year's.
+    ((first_later, last_later),) = database.fetch(queries("collection")["later_days"], {"last": last_day})
+    if first_later is not None:
+        for first_key, last_key in day_ranges(first_later, last_later, DAYS_PER_RUN):
+            yield _Step("comparisons of later days", "daily_figures", first_key, last_key)
 
 
 def _touched(
@@ -274,12 +284,16 @@ def _cause(event: dg.DagsterEvent) -> str:
 
 
 def _is_upstream(event: dg.DagsterEvent) -> bool:
+    return _error_class(event) == "DagsterDependencyError"
+
+
+def _error_class(event: dg.DagsterEvent) -> str | None:
     error = event.step_failure_data.error
-    return error is not None and error.cls_name == "DagsterDependencyError"
+    return error.cls_name if error is not None else None
 
 
 def _outcomes(
-    database: Database, window: TimeWindow, cameras: Sequence[Camera], report: Report, now: datetime
+    database: Database, window: TimeWindow, cameras: Sequence[Camera], started: datetime
 ) -> list[CameraOutcome]:
     rows = database.fetch(
         queries("collection")["outcomes_of_range"],
@@ -288,13 +302,13 @@ def _outcomes(
             "end": window.end,
             "sensors": [str(camera.sensor_id) for camera in cameras],
             "endpoints": [endpoint.value for endpoint in HISTORY_ENDPOINTS],
-            "runs": [run["run_id"] for run in report.runs],
+            "started": started,
         },
     )
     found = {(sensor, endpoint): (logged, inside, why) for sensor, endpoint, logged, inside, why in rows}
     outcomes = []
     for camera in sorted(cameras, key=lambda camera: camera.name):
-        begun = sum(hour <= now for hours in hours_by_day(window, camera.zone).values() for hour in hours)
+        begun = sum(hour <= started for hours in hours_by_day(window, camera.zone).values() for hour in hours)
         endpoints = {}
         for endpoint in HISTORY_ENDPOINTS:
             if endpoint not in camera.endpoints:

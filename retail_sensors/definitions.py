@@ -8,6 +8,7 @@ import dagster as dg
 
 from retail_sensors.assets.daily import DAILY_ASSETS
 from retail_sensors.assets.hourly import HOURLY_ASSETS
+from retail_sensors.assets.kpi import KPI_ASSETS
 from retail_sensors.assets.raw import RAW_ASSETS
 from retail_sensors.io_managers.postgres import PostgresIOManager
 from retail_sensors.jobs import JOBS
@@ -33,7 +34,7 @@ def build_defs(**overrides: Any) -> dg.Definitions:
     if unknown := overrides.keys() - resources.keys():
         raise TypeError(f"build_defs has no resource {', '.join(sorted(unknown))}; it has {', '.join(resources)}.")
     return dg.Definitions(
-        assets=[*RAW_ASSETS, *HOURLY_ASSETS, *DAILY_ASSETS],
+        assets=[*RAW_ASSETS, *HOURLY_ASSETS, *DAILY_ASSETS, *KPI_ASSETS],
         jobs=list(JOBS),
         schedules=list(SCHEDULES),
         resources={**resources, **overrides},

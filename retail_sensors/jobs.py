@@ -9,6 +9,7 @@ import dagster as dg
 
 from retail_sensors.assets.daily import DAILY_ASSETS
 from retail_sensors.assets.hourly import HOURLY_ASSETS
+from retail_sensors.assets.kpi import KPI_ASSETS
 from retail_sensors.assets.raw import RAW_ASSETS
 from retail_sensors.partitions import DAILY, HOURLY
 from retail_sensors.resources.clock import ClockResource
@@ -36,9 +37,9 @@ hourly_figures = dg.define_asset_job(
 
 daily_figures = dg.define_asset_job(
     "daily_figures",
-    selection=dg.AssetSelection.assets(*DAILY_ASSETS),
+    selection=dg.AssetSelection.assets(*DAILY_ASSETS, *KPI_ASSETS),
     partitions_def=DAILY,
-    description="Computes the days of the stores whose local day has ended.",
+    description="Computes the days of the stores whose local day has ended, and their key figures.",
     executor_def=dg.in_process_executor,
 )
 

@@ -20,6 +20,9 @@ FINISHED_HOURS = 8
 RUNNING_HOURS = 2
 """The running hour and the one before: a camera's local hour may start at half past."""
 
+RECENT_DAYS = 10
+"""Days that are computed anew every six hours."""
+
 # Dagster starts runs of higher priority first; back-fills have 0.
 _LIVE = {"dagster/priority": "10"}
 _SLOT = timedelta(minutes=30)
@@ -74,20 +77,33 @@ def ended_days(context: dg.ScheduleEvaluationContext, database: DatabaseResource
     return _run(context, day_key(dates[0]), day_key(dates[-1]), "ended days")
 
 
-def just_ended(tick: datetime, stores: pd.DataFrame) -> set[tuple[date, datetime | None]]:
-    """Dates of local days that ended in the half hour that the tick looks back on, with None; and dates of occupancy
-    days that did, with the instant at which they started."""
+@dg.schedule(
+    job=daily_figures,
+    cron_schedule="25 */6 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description=f"Every six hours computes the last {RECENT_DAYS} days anew: hours that a camera gave late, and days that ended while "
+    "nothing ran. What has not changed stays as it is.",
+)
+def recent_days(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run of the newest dates."""
+    today = _tick(context).date()
+    return _run(context, day_key(today - RECENT_DAYS * _DAY), day_key(today), "recent days")
+
+
+def just_ended(tick: datetime, stores: pd.DataFrame) -> set[tuple[date, bool]]:
+    """Dates of local days that ended in the half hour that the tick looks back on, with False; and dates of occupancy
+    days, which run from reset to reset, with True."""
     slot = tick - (tick - datetime.min.replace(tzinfo=UTC)) % _SLOT
-    ended: set[tuple[date, datetime | None]] = set()
+    ended: set[tuple[date, bool]] = set()
     for zone_name, reset in set(zip(stores["timezone"], stores["occupancy_reset_time"], strict=True)):
         zone = ZoneInfo(zone_name)
         today = slot.astimezone(zone).date()
         # Also the date before: a reset shortly before midnight is noticed when its date has passed.
         for last in (today - _DAY, today):
-            if slot - _SLOT < _instant(last, clock_time(), zone) <= slot:
-                ended.add((last - _DAY, None))
-            if slot - _SLOT < _instant(last, reset, zone) <= slot:
-                ended.add((last - _DAY, _instant(last - _DAY, reset, zone)))
+            for at, is_reset in ((clock_time(), False), (reset, True)):
+                if slot - _SLOT < _instant(last, at, zone) <= slot:
+                    ended.add((last - _DAY, is_reset))
     return ended
 
 
@@ -104,4 +120,4 @@ nightly_maintenance = dg.ScheduleDefinition(
     description="At 02:00 makes partitions ahead of need and prunes Dagster's event log.",
 )
 
-SCHEDULES = (finished_hours, running_hour, ended_days, nightly_maintenance)
+SCHEDULES = (finished_hours, running_hour, ended_days, recent_days, nightly_maintenance)

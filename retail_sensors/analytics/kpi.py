@@ -28,48 +28,7 @@ from retail_sensors.analytics.frames import DAY, Array
 from retail_sensors.analytics.readings import hour_keys, last_of_each
 from retail_sensors.analytics.roster import Layout, Roster
 from retail_sensors.errors import ConfigurationError, ContractError
-from retail_sensors.tables import Column, Kind, Table
-
-KPI_METRICS = Table(
-    name="kpi_metrics",
-    row="One key figure of one store on one of its local days, beside what is usual; no row without a value.",
-    key=("scope", "scope_id", "date", "metric_name"),
-    time_column="date",
-    columns=(
-        Column("scope", Kind.TEXT, "`store`.", nullable=False),
-        Column("scope_id", Kind.UUID, "The store, `stores.id`.", nullable=False),
-        Column("date", Kind.DATE, "The store's local calendar day.", nullable=False),
-        Column("metric_name", Kind.TEXT, "Name of the figure.", nullable=False),
-        Column("metric_value", Kind.DOUBLE, "The figure.", nullable=False),
-        Column(
-            "metric_unit", Kind.TEXT, "Its unit; `currency` is that of the till feed, `1`: a number.", nullable=False
-        ),
-        Column("category", Kind.TEXT, "`traffic`, `conversion`, `efficiency`, `queue` or `revenue`.", nullable=False),
-        Column("subcategory", Kind.TEXT, "What of it.", nullable=False),
-        Column(
-            "benchmark_value",
-            Kind.DOUBLE,
-            "What is usual, in the figure's unit. NULL: fewer than 4 comparable days and than 5 stores, or an incomplete day.",
-        ),
-        Column(
-            "benchmark_source",
-            Kind.TEXT,
-            "`own_history`: median of the last 8 comparable days; `peer_stores`: median of the organization's stores that day.",
-        ),
-        Column(
-            "performance_score",
-            Kind.DOUBLE,
-            "0 to 100: percentile rank among the last 8 comparable days, 100 the best; the sign turned for wait, queue and short "
-            "stays. NULL: fewer than 4, or the day is itself incomplete or a holiday.",
-        ),
-        Column(
-            "trend",
-            Kind.TEXT,
-            "`improving`, `stable` or `declining`: whether the last 8 comparable days, this one included, change by more than 1 % a "
-            "day. NULL: fewer than 4.",
-        ),
-    ),
-)
+from retail_sensors.tables import KPI_METRICS
 
 
 @dataclass(frozen=True, slots=True)

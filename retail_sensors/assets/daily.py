@@ -20,12 +20,13 @@ _COMPARED_DAYS = timedelta(days=366)
 """The furthest comparison is 52 weeks back."""
 
 
-def _dates(context: dg.AssetExecutionContext) -> tuple[date, date]:
+def dates_of_run(context: dg.AssetExecutionContext) -> tuple[date, date]:
+    """The run's dates, half-open."""
     window = run_window(context)
     return window.start.date(), window.end.date()
 
 
-def _history(table: Table, dates: tuple[date, date], database: DatabaseResource) -> pd.DataFrame:
+def history_of(table: Table, dates: tuple[date, date], database: DatabaseResource) -> pd.DataFrame:
     """Stored days before the run's, for comparisons."""
     first = datetime.combine(dates[0], time(), UTC)
     return database.read(table, first - _COMPARED_DAYS, first)
@@ -48,9 +49,9 @@ def daily_analytics(
     database: DatabaseResource,
     clock: ClockResource,
 ) -> dg.MaterializeResult[pd.DataFrame]:
-    dates = _dates(context)
+    dates = dates_of_run(context)
     roster = database.roster()
-    history = _history(DAILY_ANALYTICS, dates, database)
+    history = history_of(DAILY_ANALYTICS, dates, database)
     figures = sensor_days(hourly_analytics, roster, dates, history, clock.now())
     return dg.MaterializeResult(value=figures, metadata=daily_summary(context, figures, roster))
 
@@ -72,9 +73,9 @@ def store_daily(
     database: DatabaseResource,
     clock: ClockResource,
 ) -> dg.MaterializeResult[pd.DataFrame]:
-    dates = _dates(context)
+    dates = dates_of_run(context)
     roster = database.roster()
-    history = _history(STORE_DAILY, dates, database)
+    history = history_of(STORE_DAILY, dates, database)
     figures = store_days(hourly_analytics, roster, dates, history, clock.now())
     return dg.MaterializeResult(value=figures, metadata=daily_summary(context, figures, roster))
 

@@ -91,9 +91,16 @@ def _log(context: dg.AssetExecutionContext, outcomes: pd.DataFrame) -> None:
 
 
 def every_camera_failed(collection: Collection) -> bool:
-    """Whether cameras were asked and none answered. A camera without the endpoint (404) has answered in its way."""
+    """Whether cameras were asked and none answered.
+
+    A camera without the endpoint (404) has answered in its way. Of the endpoints beside people counts, many cameras refuse one
+    for good (401, 5xx): that is in the log, and must not keep the figures of people from being computed.
+    """
+    harmless = {Outcome.NOT_FOUND}
+    if collection.endpoint is not Endpoint.PEOPLE_COUNTING:
+        harmless |= {Outcome.UNAUTHORIZED, Outcome.SERVER_ERROR, Outcome.HTTP_ERROR}
     outcomes = set(collection.log["outcome"])
-    return bool(outcomes) and not outcomes & {*_ANSWERS, Outcome.NOT_FOUND.value}
+    return bool(outcomes) and not outcomes & {*_ANSWERS, *(outcome.value for outcome in harmless)}
 
 
 def outcomes_by_camera(collection: Collection, sensors: pd.DataFrame) -> pd.DataFrame:

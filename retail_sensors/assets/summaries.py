@@ -75,6 +75,27 @@ def daily_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame, rost
     }
 
 
+def kpi_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame, roster: Roster) -> dict[str, Any]:
+    """Numbers of the run's key figures; the last partition also gets a table of those of the newest day."""
+    newest = figures[figures["date"] == figures["date"].max()] if len(figures) else figures
+    if len(newest):
+        names = roster.stores.set_index("id")["store_name"]
+        table = pd.DataFrame(
+            {
+                "store": newest["scope_id"].map(names).array,
+                "figure": newest["metric_name"].array,
+                "value": [_text(value, ",.2f") for value in newest["metric_value"]],
+                "unit": newest["metric_unit"].array,
+                "usual": [_text(value, ",.2f") for value in newest["benchmark_value"]],
+                "score": [_text(value, ".0f") for value in newest["performance_score"]],
+                "trend": newest["trend"].array,
+            }
+        )
+        title = f"figures of {newest['date'].iloc[0]}"
+        context.add_asset_metadata({title: markdown_table(table, limit=60)}, partition_key=context.partition_keys[-1])
+    return {"figures": len(figures), "with a benchmark": int(figures["benchmark_value"].notna().sum())}
+
+
 def _days_table(days: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {

@@ -36,6 +36,8 @@ def parse_instant(text: str, option: str) -> datetime:
         raise ConfigurationError(
             f"{option} {text!r} is neither a date (2026-11-01) nor an instant with zone (2026-11-01T08:00+01:00)."
         ) from None
+    if instant.tzinfo is None and "T" not in text and " " not in text.strip():
+        raise ConfigurationError(f"{option} {text!r} is a date in another form; write {instant:%Y-%m-%d}.")
     if instant.tzinfo is None:
         raise ConfigurationError(f"{option} {text!r} has no zone; write for example {text}Z for UTC or {text}+01:00.")
     try:

@@ -1,7 +1,7 @@
 """The command `simulate`: serves simulated cameras until it is told to stop.
 
-Here belong options and words for the terminal. The sub-application is named `app`, for the main command line to add.
-The heavy modules are imported inside the command, so that the other commands start without them.
+Here belong options and words for the terminal. The heavy modules are imported inside the command, so that the other
+commands start without them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,9 @@ if TYPE_CHECKING:
     from retail_sensors.simulator.camera import SimulatedCamera
     from retail_sensors.simulator.fleet import SimulatedFleet
 
-app = typer.Typer(help="Simulated cameras over real sockets.")
-
 _SHOWN = 20
 
 
-@app.command()
 def simulate(
     fleet_file: Annotated[
         Path | None, typer.Option(help="Write the fleet here, as `cameras add` reads it (YAML).")

@@ -65,6 +65,7 @@ def test_each_setting_is_described() -> None:
     example = (ROOT / ".env.example").read_text()
     for name in Settings.model_fields:
         assert f"`RETAIL_SENSORS_{name.upper()}`" in listed
+        assert f"RETAIL_SENSORS_{name.upper()}=" in example
     for name in re.findall(r"RETAIL_SENSORS_([A-Z_]+)=", example):
         assert name.lower() in Settings.model_fields
 

@@ -101,7 +101,12 @@ def test_the_key_is_the_primary_key(catalog: Catalog, table: Table) -> None:
 
 @each_table()
 def test_identities_of_others_are_foreign_keys(catalog: Catalog, table: Table) -> None:
-    owners = {"sensor_id": "sensor_metadata", "store_id": "stores", "organization_id": "organizations"}
+    owners = {
+        "sensor_id": "sensor_metadata",
+        "store_id": "stores",
+        "scope_id": "stores",
+        "organization_id": "organizations",
+    }
     expected = [
         f"FOREIGN KEY ({column.name}) REFERENCES retail.{owners[column.name]}(id) ON DELETE CASCADE"
         for column in table.columns

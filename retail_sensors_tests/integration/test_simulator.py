@@ -362,7 +362,7 @@ def test_the_command_serves_a_recording_until_it_is_told_to_stop(tmp_path: Path)
     file = tmp_path / "fleet.yaml"
     options = ["--replay", str(recording), "--timezone", "Europe/Dublin", "--site", "South", "--port", "0"]
     options += ["--fleet-file", str(file), "--replay-until", "2026-03-02T12:00:00", "--switch", "total_spelling=Total"]
-    program = "from retail_sensors.simulator.cli import app; app()"
+    program = "import typer; from retail_sensors.simulator.cli import simulate; typer.run(simulate)"
     process = subprocess.Popen(
         [sys.executable, "-c", program, *options],
         stdout=subprocess.PIPE,

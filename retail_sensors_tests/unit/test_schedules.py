@@ -166,9 +166,9 @@ def test_each_end_is_noticed_by_one_tick_and_never_before_it(day: str) -> None:
     for name in (*ZONES, *ODD):
         store, zone = estate(name), ZoneInfo(name)
         noticed = [
-            (at, ended, began is not None)
+            (at, ended, is_reset)
             for at in ticks(ended_days, start, start + 4 * DAY)
-            for ended, began in just_ended(at, store)
+            for ended, is_reset in just_ended(at, store)
         ]
         for at, ended, is_reset in noticed:
             assert datetime.combine(ended + DAY, time(4 * is_reset), zone).astimezone(UTC) < at
@@ -201,7 +201,7 @@ def test_a_quiet_half_hour_asks_for_nothing() -> None:
 
 
 def test_every_schedule_says_what_it_does_runs_from_the_start_and_is_in_utc() -> None:
-    assert len({schedule.name for schedule in SCHEDULES}) == len(SCHEDULES) == 4
+    assert len({schedule.name for schedule in SCHEDULES}) == len(SCHEDULES) == 5
     for schedule in SCHEDULES:
         assert schedule.description, schedule.name
         assert schedule.execution_timezone == "UTC"

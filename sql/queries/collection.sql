@@ -15,9 +15,9 @@ FROM retail.hourly_analytics
 WHERE hour_start >= %(start)s AND hour_start < %(end)s
 
 -- name: outcomes_of_range
--- One row for each of the cameras :sensors and each endpoint that runs :runs asked within the window: hours asked for,
+-- One row for each of the cameras :sensors and each endpoint that was asked within the window since :started: hours asked for,
 -- hours of them that are in, and the sentence of the commonest failure among those that are not. An hour is in when its row
--- stands in the raw table and is final, or was given by these runs: a row of when the hour still ran is not enough.
+-- stands in the raw table and is final, or was given since then (a schedule may have asked again): a row of when the hour still ran is not enough.
 WITH asked AS (
   SELECT l.sensor_id, l.endpoint, l.outcome, l.error,
     CASE
@@ -36,7 +36,7 @@ WITH asked AS (
   WHERE l.hour_start >= %(start)s AND l.hour_start < %(end)s
     AND l.endpoint = ANY (%(endpoints)s)
     AND l.sensor_id = ANY (%(sensors)s::uuid[])
-    AND l.run_id = ANY (%(runs)s)
+    AND l.asked_at >= %(started)s
 )
 SELECT a.sensor_id::text, a.endpoint, count(*)::integer AS logged, (count(*) FILTER (WHERE a.is_in))::integer AS is_in,
   mode() WITHIN GROUP (ORDER BY coalesce(a.error, a.outcome)) FILTER (WHERE NOT a.is_in) AS why
@@ -44,16 +44,44 @@ FROM asked AS a
 GROUP BY a.sensor_id, a.endpoint
 
 -- name: first_incomplete_hour
--- First hour of the window for which one of the cameras :names has no final people counts; NULL: none.
+-- First hour of the window for which one of the cameras :names lacks a final row of an endpoint that it has, or whose
+-- figures, by the hour or of an ended day, are not computed; NULL: none.
 SELECT min(h.hour_start)
 FROM generate_series(%(start)s::timestamptz, %(end)s::timestamptz - interval '1 hour', interval '1 hour') AS h (hour_start)
 CROSS JOIN retail.sensor_metadata AS s
+JOIN retail.stores AS t ON t.id = s.store_id
+CROSS JOIN LATERAL (SELECT ((h.hour_start AT TIME ZONE t.timezone)::date) AS local_day) AS d
 WHERE s.sensor_name = ANY (%(names)s)
-  AND NOT EXISTS (
-    SELECT FROM retail.people_counting_raw AS r
-    WHERE r.sensor_id = s.id AND r.is_final
-      AND r."timestamp" >= h.hour_start AND r."timestamp" < h.hour_start + interval '1 hour'
+  AND (
+    NOT EXISTS (
+      SELECT FROM retail.people_counting_raw AS r
+      WHERE r.sensor_id = s.id AND r.is_final
+        AND r."timestamp" >= h.hour_start AND r."timestamp" < h.hour_start + interval '1 hour')
+    OR s.endpoints ? 'regional_counting' AND NOT EXISTS (
+      SELECT FROM retail.regional_counting_raw AS r
+      WHERE r.sensor_id = s.id AND r.is_final
+        AND r."timestamp" >= h.hour_start AND r."timestamp" < h.hour_start + interval '1 hour')
+    OR s.endpoints ? 'heatmap_temporal' AND NOT EXISTS (
+      SELECT FROM retail.heatmap_temporal_raw AS r
+      WHERE r.sensor_id = s.id AND r.is_final
+        AND r."timestamp" >= h.hour_start AND r."timestamp" < h.hour_start + interval '1 hour')
+    OR NOT EXISTS (
+      SELECT FROM retail.hourly_analytics AS f
+      WHERE f.sensor_id = s.id
+        AND f.hour_start >= h.hour_start AND f.hour_start < h.hour_start + interval '1 hour')
+    OR NOT EXISTS (
+      SELECT FROM retail.store_hourly AS f
+      WHERE f.store_id = t.id
+        AND f.hour_start >= h.hour_start AND f.hour_start < h.hour_start + interval '1 hour')
+    OR (d.local_day + 1)::timestamp AT TIME ZONE t.timezone <= %(end)s AND NOT EXISTS (
+      SELECT FROM retail.store_daily AS f WHERE f.store_id = t.id AND f.date = d.local_day)
   )
+
+-- name: later_days
+-- First and last stored day after :last, up to 52 weeks on: days that are compared with earlier ones. NULL: none.
+SELECT min(date), max(date)
+FROM retail.store_daily
+WHERE date > %(last)s AND date <= %(last)s + 364
 
 -- name: days_of_stores
 -- The stores' days since :since, for a table on the terminal.

@@ -1,0 +1,35 @@
+"""Key figures of stores: short bodies around `retail_sensors.analytics.kpi`."""
+
+import dagster as dg
+import pandas as pd
+
+from retail_sensors.analytics.kpi import kpi_days
+from retail_sensors.assets.daily import dates_of_run, history_of
+from retail_sensors.assets.metadata import OWNERS, table_metadata
+from retail_sensors.assets.summaries import kpi_summary
+from retail_sensors.partitions import DAILY, DAYS_POLICY
+from retail_sensors.resources.database import DatabaseResource
+from retail_sensors.tables import KPI_METRICS
+
+
+@dg.asset(
+    description=f"{KPI_METRICS.row} What is usual is the store's own last eight comparable days, or the organization's stores of "
+    "that day.",
+    partitions_def=DAILY,
+    backfill_policy=DAYS_POLICY,
+    metadata=table_metadata(KPI_METRICS, "replace"),
+    group_name="daily_figures",
+    owners=OWNERS,
+    kinds={"pandas", "postgres"},
+    tags={"domain": "figures"},
+)
+def kpi_metrics(
+    context: dg.AssetExecutionContext, store_daily: pd.DataFrame, database: DatabaseResource
+) -> dg.MaterializeResult[pd.DataFrame]:
+    dates = dates_of_run(context)
+    roster = database.roster()
+    figures = kpi_days(store_daily, roster, dates, history_of(KPI_METRICS, dates, database))
+    return dg.MaterializeResult(value=figures, metadata=kpi_summary(context, figures, roster))
+
+
+KPI_ASSETS = (kpi_metrics,)

@@ -1,0 +1,51 @@
+"""Key figures stand beside the days that they are made of, from the camera to the table."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+
+from retail_sensors.connectors.base import TimeWindow
+from retail_sensors.simulator.fleet import running
+from retail_sensors_tests.installations import Site, small_fleet
+
+START = datetime(2025, 10, 6, tzinfo=UTC)
+# Six Mondays: the fifth is the first that has four comparable days before it.
+WINDOW = TimeWindow(START, START + timedelta(days=36))
+
+
+def test_key_figures_are_those_of_the_days_with_what_is_usual_beside_them(database_url: str, tmp_path: Path) -> None:
+    site = Site(database_url, tmp_path / "home")
+    with running(small_fleet()) as fleet:
+        site.register(fleet)
+        collected = site.collect(WINDOW)
+        assert collected.report.is_complete
+        days = site.fetch(
+            "SELECT d.store_id, d.date, d.total_visitors, k.metric_value, k.metric_unit, k.category, k.benchmark_value"
+            " FROM retail.store_daily AS d JOIN retail.kpi_metrics AS k"
+            " ON k.scope_id = d.store_id AND k.date = d.date AND k.metric_name = 'visitors' WHERE d.data_completeness = 1"
+        )
+        complete = site.fetch("SELECT count(*) FROM retail.store_daily WHERE data_completeness = 1")
+        assert len(days) == complete[0][0]
+        assert {(unit, category) for *_, unit, category, _ in days} == {("people", "traffic")}
+        visitors = {(store, day): float(count) for store, day, count, *_ in days}
+        for store, day, count, value, _, _, usual in days:
+            assert value == float(count)
+            before = sorted(
+                visitors[store, day - timedelta(weeks=weeks)]
+                for weeks in range(1, 9)
+                if (store, day - timedelta(weeks=weeks)) in visitors
+            )
+            if len(before) >= 4:
+                assert usual == (before[1] + before[2]) / 2
+        assert any(usual is not None for *_, usual in days)
+
+        stored = site.fetch("SELECT * FROM retail.kpi_metrics ORDER BY 1, 2, 3, 4")
+        site.collect(WINDOW)
+        assert site.fetch("SELECT * FROM retail.kpi_metrics ORDER BY 1, 2, 3, 4") == stored
+    event = collected.instance.get_latest_materialization_event(dg.AssetKey("kpi_metrics"))
+    assert event is not None
+    assert event.asset_materialization is not None
+    assert event.asset_materialization.metadata["figures"].value > 0
