@@ -17,6 +17,7 @@ from retail_sensors.analytics.frames import Array
 from retail_sensors.errors import ContractError
 
 _NO_CATEGORIES = np.zeros((0, 8), dtype=np.uint32)
+_LEVELS = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,21 @@ class Trees:
         return self
 
 
+def _coarse(table: Array) -> Array:
+    """The table with each known value replaced by the nearest of its column's 255 quantiles.
+
+    Trees are grown on at most 255 distinct values of a feature anyway. Given more, and rows of different weight, scikit-learn
+    finds them by a weighted percentile for each, which takes longer than growing the trees.
+    """
+    result = np.full(table.shape, np.nan)
+    for column in range(table.shape[1]):
+        known = ~np.isnan(table[:, column])
+        values = table[known, column]
+        levels = np.unique(np.quantile(values, np.linspace(0, 1, _LEVELS), method="nearest"))
+        result[known, column] = levels[np.searchsorted((levels[1:] + levels[:-1]) / 2, values)]
+    return result
+
+
 def grow(table: Array, wanted: Array, weight: Array, quantile: float, settings: Settings, seed: int) -> Trees:
     """Trees that answer the quantile of `wanted` given a row of features; every column has two distinct values or more."""
     learner = HistGradientBoostingRegressor(
@@ -82,7 +98,7 @@ def grow(table: Array, wanted: Array, weight: Array, quantile: float, settings: 
         early_stopping=False,
         random_state=seed,
     )
-    learner.fit(table, wanted, sample_weight=weight)
+    learner.fit(_coarse(table), wanted, sample_weight=weight)
     nodes = [stage[0].nodes for stage in learner._predictors]
     start = float(np.asarray(learner._baseline_prediction).reshape(-1)[0])
     return Trees(start, np.concatenate(nodes), np.cumsum([len(tree) for tree in nodes]))
