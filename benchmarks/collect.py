@@ -21,6 +21,7 @@ from benchmarks.figures import Figure, run
 from benchmarks.scratch import Scratch, scratch
 from retail_sensors.assets.daily import DAILY_ASSETS
 from retail_sensors.assets.hourly import HOURLY_ASSETS
+from retail_sensors.assets.kpi import KPI_ASSETS
 from retail_sensors.assets.raw import RAW_ASSETS
 from retail_sensors.backfill import collect_range
 from retail_sensors.connectors.base import TimeWindow
@@ -49,7 +50,7 @@ def idle_definitions() -> dg.Definitions:
         return nothing
 
     return dg.Definitions(
-        assets=[idle(asset) for asset in (*RAW_ASSETS, *HOURLY_ASSETS, *DAILY_ASSETS)],
+        assets=[idle(asset) for asset in (*RAW_ASSETS, *HOURLY_ASSETS, *DAILY_ASSETS, *KPI_ASSETS)],
         jobs=[collect_hours, daily_figures],
         executor=dg.in_process_executor,
     )

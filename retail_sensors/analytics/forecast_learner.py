@@ -1,7 +1,8 @@
 """The one learner that all series share: rows to learn from, and what its trees answer in people.
 
 The median is asked in two forms, whose answers are averaged: the difference to the usual count in units of the series' mean,
-and relative to the usual count. Additive and multiplicative effects differ, and so do the errors of the two. Which series the
+and relative to the usual count. Additive and multiplicative effects differ, and so do the errors of the two, and those of
+another draw of rows. Which series the
 learner answers, and how wide its intervals must be, belongs in `forecast`.
 """
 
@@ -28,6 +29,7 @@ _POINT = Settings(trees=180, learning_rate=0.06, leaves=31, leaf_share=1 / 200)
 _TAIL = Settings(trees=100, learning_rate=0.08, leaves=15, leaf_share=1 / 200)
 _RELATIVE_FLOOR = 0.05
 _LEAST_ROWS = 500
+_TURNS = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,21 +55,21 @@ class Rows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learner:
-    """Trees that answer in people once scaled back: two forms of the median, the tails, and the median that was tested.
+    """Trees that answer in people once scaled back: both forms of the median, twice each, the tails, and the tested median.
 
     `tested` and `tails` learnt from hours before the calibration weeks only, `absolute` and `relative` from all hours.
     """
 
-    absolute: Trees
-    relative: Trees
+    absolute: tuple[Trees, ...]
+    relative: tuple[Trees, ...]
     tested: Trees
     tails: tuple[Trees, ...]
 
     def median(self, table: Array, seen: Features) -> Array:
-        """People expected in each row's hour: the mean of the answers of both forms."""
-        return (
-            people(self.absolute, table, seen, relative=False) + people(self.relative, table, seen, relative=True)
-        ) / 2
+        """People expected in each row's hour: the mean of all answers."""
+        answers = [people(trees, table, seen, relative=False) for trees in self.absolute]
+        answers += [people(trees, table, seen, relative=True) for trees in self.relative]
+        return np.asarray(np.mean(answers, axis=0))
 
 
 def teach(grid: Grid, boundary: int, end: int, seed: int, count: int) -> tuple[Learner, tuple[str, ...]] | None:
@@ -82,11 +84,12 @@ def teach(grid: Grid, boundary: int, end: int, seed: int, count: int) -> tuple[L
         return None
     tested = first.learn(0.5, _TAIL, seed, relative=False)
     ends = tuple(first.learn(quantile, _TAIL, seed, relative=False) for quantile in _TAILS)
-    forms = [
-        _Lesson.of(grid, sample(grid, end, count, random), first.names).learn(0.5, _POINT, seed + form, bool(form))
-        for form in (0, 1)
-    ]
-    return Learner(forms[0], forms[1], tested, ends), first.names
+    absolute, relative = [], []
+    for turn in range(_TURNS):
+        lesson = _Lesson.of(grid, sample(grid, end, count, random), first.names)
+        absolute.append(lesson.learn(0.5, _POINT, seed + turn, relative=False))
+        relative.append(lesson.learn(0.5, _POINT, seed + turn, relative=True))
+    return Learner(tuple(absolute), tuple(relative), tested, ends), first.names
 
 
 @dataclass(frozen=True, slots=True, eq=False)

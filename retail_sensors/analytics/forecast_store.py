@@ -31,7 +31,11 @@ _ARRAYS = (
     "rule_offsets",
     "pooled_rule_offsets",
 )
-_TREES = ("absolute", "relative", "tested", "tail_0", "tail_1", "tail_2", "tail_3")
+_TREES = {"absolute": 2, "relative": 2, "tested": 1, "tails": 4}
+
+
+def _names() -> list[str]:
+    return [f"{part}_{number}" for part, count in _TREES.items() for number in range(count)]
 
 
 def to_bytes(model: ForecastModel) -> bytes:
@@ -51,9 +55,8 @@ def to_bytes(model: ForecastModel) -> bytes:
     arrays = {name: getattr(model, name) for name in _ARRAYS}
     if model.learner is not None:
         learner = model.learner
-        for name, trees in zip(
-            _TREES, (learner.absolute, learner.relative, learner.tested, *learner.tails), strict=True
-        ):
+        parts = (*learner.absolute, *learner.relative, learner.tested, *learner.tails)
+        for name, trees in zip(_names(), parts, strict=True):
             arrays |= {f"{name}_start": np.array(trees.start), f"{name}_nodes": trees.nodes, f"{name}_ends": trees.ends}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, description=np.array(json.dumps(text)), **arrays)
@@ -82,9 +85,9 @@ def from_bytes(stored: bytes) -> ForecastModel:
                 Trees(float(arrays[f"{name}_start"]), arrays[f"{name}_nodes"], arrays[f"{name}_ends"]).checked(
                     len(text["features"]), f"The stored forecast model's {name}"
                 )
-                for name in _TREES
+                for name in _names()
             ]
-            learner = Learner(trees[0], trees[1], trees[2], tuple(trees[3:]))
+            learner = Learner(tuple(trees[:2]), tuple(trees[2:4]), trees[4], tuple(trees[5:]))
         return ForecastModel(
             features=tuple(text["features"]),
             learner=learner,

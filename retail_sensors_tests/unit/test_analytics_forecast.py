@@ -421,9 +421,9 @@ def test_stored_bytes_that_are_no_sound_model_are_refused(tmp_path: Path) -> Non
         from_bytes((tmp_path / "evil.npz").read_bytes())
     learner = model().learner
     assert learner is not None
-    looping = learner.absolute.nodes.copy()
+    looping = learner.tested.nodes.copy()
     looping["left"] = 0
-    broken = replace(model(), learner=replace(learner, absolute=replace(learner.absolute, nodes=looping)))
+    broken = replace(model(), learner=replace(learner, tested=replace(learner.tested, nodes=looping)))
     with pytest.raises(ContractError, match="does not hold trees"):
         from_bytes(to_bytes(broken))
     beyond = replace(model(), features=model().features[:3])
