@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: env demo up down test check bench clean
+.PHONY: env demo up down test check bench bench-analytics clean
 
 env: $(STAMP)
 
@@ -35,6 +35,15 @@ check: env
 
 bench: env
 	$(BIN)/python -m benchmarks
+
+# On public counts, which the project does not hold: RETAIL_SENSORS_REAL_DATA names their folder.
+DATA ?= $(or $(RETAIL_SENSORS_REAL_DATA),../shared/data)
+bench-analytics: env
+	$(BIN)/python -m benchmarks.anomalies $(DATA)/calit2/calit2_counts.csv $(DATA)/calit2/calit2_events.csv --alarms-per-week 3 --warmup-weeks 3
+	$(BIN)/python -m benchmarks.anomalies $(DATA)/nab/nyc_taxi.csv $(DATA)/nab/labels.json --alarms-per-week 0.5
+	$(BIN)/python -m benchmarks.anomalies --quiet
+	$(BIN)/python -m benchmarks.imputation $(DATA)/leeds/leeds_2009_2014_wide.csv.gz
+	$(BIN)/python -m benchmarks.imputation $(DATA)/dublin/dublin_2023_in_out.csv.gz
 
 # The data under .retail_sensors and the settings in .env stay.
 clean:
