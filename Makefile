@@ -42,6 +42,8 @@ bench-analytics: env
 	$(BIN)/python -m benchmarks.anomalies $(DATA)/calit2/calit2_counts.csv $(DATA)/calit2/calit2_events.csv --alarms-per-week 3 --warmup-weeks 3
 	$(BIN)/python -m benchmarks.anomalies $(DATA)/nab/nyc_taxi.csv $(DATA)/nab/labels.json --alarms-per-week 0.5
 	$(BIN)/python -m benchmarks.anomalies --quiet
+	$(BIN)/python -m benchmarks.forecast $(DATA)/leeds/leeds_2009_2014_wide.csv.gz
+	$(BIN)/python -m benchmarks.forecast $(DATA)/dublin/dublin_2023_in_out.csv.gz
 	$(BIN)/python -m benchmarks.imputation $(DATA)/leeds/leeds_2009_2014_wide.csv.gz
 	$(BIN)/python -m benchmarks.imputation $(DATA)/dublin/dublin_2023_in_out.csv.gz
 

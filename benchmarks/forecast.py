@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -22,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from retail_sensors.analytics.forecast_backtest import HORIZONS, POOLED, RULES, Backtest, backtest
+from retail_sensors.errors import ContractError
 
 WEEKS = 4
 SEED = 0
@@ -119,9 +121,12 @@ def main() -> None:
     parser.add_argument("--end", type=date.fromisoformat, help="last day that is predicted (default: the file's last)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
-    history = read(options.file, options.series)
-    last_day = options.end or history["hour_start"].max().date()
-    figures = result(backtest(history, None, last_day, WEEKS, SEED))
+    try:
+        history = read(options.file, options.series)
+        last_day = options.end or history["hour_start"].max().date()
+        figures = result(backtest(history, None, last_day, WEEKS, SEED))
+    except (OSError, ValueError, ContractError) as error:
+        sys.exit(str(error))
     print(json.dumps(figures) if options.json else _text(figures))
 
 

@@ -64,7 +64,7 @@ _LEANING = 0.3
 _OWN_SCORES = 100
 _TRIAL_ROWS, _TRIAL_PER_SERIES = 120_000, 900
 _UNTESTED_OFFSETS = (0.5, 1.5)
-"""Offsets of the simple rule's intervals as long as no series has scores: about 1.3 times what normal errors would need."""
+"""Offsets of the simple rule's intervals as long as no series has scores: 1.25 and 1.6 times what normal errors would need."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,8 +168,13 @@ def predict(
     Horizon 1 is the first hour that had not ended at the origin. Columns `series`, `target_time` (UTC start of the hour),
     `horizon_hours`, `predicted_value`, `lower_80`, `upper_80`, `lower_95`, `upper_95`, `method` (METHODS), `reason`
     (REASONS). No row where nothing is known: a sensor that has never counted at that hour of the day.
-    Rows of the history from the origin on are not read.
+    Rows of the history from the origin on are not read. ContractError: the model looked at hours after the origin.
     """
+    if origin < model.calibrated_at:
+        raise ContractError(
+            f"The model looked at hours up to {model.calibrated_at.isoformat()}, after the origin {origin.isoformat()}; "
+            "train one at the origin."
+        )
     wanted = np.array(sorted(set(horizons)), dtype=np.int64)
     if len(wanted) and (wanted[0] < 1 or wanted[-1] > LAST_HORIZON):
         raise ContractError(f"Horizons run from 1 to {LAST_HORIZON} hours; {wanted[0]} to {wanted[-1]} was asked.")

@@ -32,7 +32,7 @@ HORIZONS = (1, 24, 72, 168)
 POOLED = ""
 """Name of the row over all series."""
 
-_LEAST_WEEKS = 8
+_LEAST_WEEKS = 2
 _YEAR_WEEKS = 52
 
 
@@ -70,16 +70,16 @@ def backtest(
     """Errors and coverage over the whole weeks that end with `last_day` by each series' own clock.
 
     `history` and `places` as in `forecast.train`; a forecast sees only hours before its origin. ContractError when the history
-    holds less than 8 weeks before the weeks to test.
+    holds less than 2 weeks before the weeks to test; with less than 10 everything is answered by the simple rule.
     """
     end = datetime.combine(last_day + timedelta(days=1), time(), UTC)
     # clocks differ from UTC by up to 14 hours: read enough, then cut at the same wall-clock midnight of every series
     grid = forecast_grid.read(history, places, end + timedelta(hours=14), forecast.TRAIN_WEEKS + weeks + 1, regressors)
     stop = frames.instant(end, "end") // frames.HOUR - grid.first
     start = stop - weeks * WEEK
-    if start - WEEK < _LEAST_WEEKS * WEEK:
+    if start < _LEAST_WEEKS * WEEK:
         raise ContractError(
-            f"A back-test of {weeks} weeks up to {last_day.isoformat()} needs {weeks + _LEAST_WEEKS + 1} weeks of history."
+            f"A back-test of {weeks} weeks up to {last_day.isoformat()} needs {weeks + _LEAST_WEEKS} weeks of history."
         )
     model = forecast.fit(grid, start - WEEK, end - timedelta(weeks=weeks + 1), seed, rows)
     # hours of the trial after an origin are not looked at when the model is settled at that origin

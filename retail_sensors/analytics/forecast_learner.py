@@ -120,7 +120,7 @@ class _Lesson:
         return _Lesson(names, seen.columns(names)[usable], seen.base[usable], seen.scale[usable], actual)
 
     def learn(self, quantile: float, settings: Settings, seed: int, relative: bool) -> Trees:
-        """Trees of a quantile; errors of a series weigh as the square root of its size: neither bar nor door is forgotten."""
+        """Trees of a quantile; errors of a series weigh as the square root of its size: neither street nor door is forgotten."""
         unit = _unit(self.base, self.scale, relative)
         weight = unit / np.sqrt(self.scale)
         wanted = (self.actual - self.base) / unit

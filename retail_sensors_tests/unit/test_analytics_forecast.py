@@ -383,6 +383,8 @@ def test_bad_input_is_named() -> None:
         train(history, pd.DataFrame({"series": ["other"], "timezone": ["UTC"]}), ORIGIN, 0)
     with pytest.raises(ContractError, match="1 to 168"):
         predict(model(), history, None, ORIGIN, [0])
+    with pytest.raises(ContractError, match="after the origin"):
+        predict(model(), estate(), None, ORIGIN - timedelta(hours=1))
     with pytest.raises(ContractError, match="later origin"):
         recalibrate(model(), estate(), None, ORIGIN - timedelta(days=1))
 
@@ -448,8 +450,15 @@ def test_backtest_by_hand() -> None:
 
 
 def test_a_backtest_says_what_it_needs() -> None:
-    with pytest.raises(ContractError, match="needs 13 weeks"):
-        backtest(hourly(np.ones(WEEK * 6)), None, date(2025, 6, 1), 4, 0)
+    with pytest.raises(ContractError, match="needs 6 weeks"):
+        backtest(hourly(np.ones(WEEK * 5)), None, date(2025, 6, 1), 4, 0)
+
+
+def test_a_short_history_is_backtested_on_the_simple_rule() -> None:
+    tested = backtest(hourly(street(8, 50, 1)), None, date(2025, 6, 1), 4, 0)
+    assert tested.reasons["reason"].tolist() == ["new"]
+    metrics = tested.metrics.set_index(["series", "way"])
+    assert metrics.loc[(POOLED, "model"), "mae"] == metrics.loc[(POOLED, "median_4"), "mae"]
 
 
 def real_data() -> Path:
