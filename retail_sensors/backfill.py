@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from retail_sensors.connectors.base import HISTORY_ENDPOINTS, Camera, TimeWindow
 from retail_sensors.connectors.localtime import hours_by_day
-from retail_sensors.errors import ConfigurationError
+from retail_sensors.errors import ConfigurationError, StoppedError
 from retail_sensors.installation import Installation
 from retail_sensors.partitions import FIRST_DAY, check_window, day_ranges, hour_ranges, range_tags
 from retail_sensors.storage.database import Database
@@ -194,7 +194,7 @@ def _run(
     )
     failures = [event for event in result.get_step_failure_events() if not _is_upstream(event)]
     if any(_error_class(event) == "DagsterExecutionInterruptedError" for event in failures):
-        raise KeyboardInterrupt
+        raise StoppedError("Stopped; what is in stays in, and the same command goes on.")
     # A camera that is down fails its asset in each run of the range: once is enough, the table says which hours.
     told = {problem.partition(",")[0] for problem in report.problems}
     causes = [

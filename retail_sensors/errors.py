@@ -27,3 +27,9 @@ class DatabaseUnavailableError(RetailSensorsError):
 
 class ContractError(RetailSensorsError):
     """Data breaks the contract of its table: a missing, extra or wrongly typed column, a NULL or doubled key."""
+
+
+class StoppedError(RetailSensorsError):
+    """The user pressed Ctrl-C; what was stored until then stays stored."""
+
+    exit_code = 130

@@ -45,9 +45,5 @@ def main() -> None:
     except RetailSensorsError as error:
         print(f"retail-sensors: {error}", file=sys.stderr)  # noqa: T201 -- the command line's own voice
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        # What is in stays in: each run commits by itself.
-        print("retail-sensors: stopped; what is in stays in, the same command goes on.", file=sys.stderr)  # noqa: T201
-        sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)

@@ -347,10 +347,14 @@ class Collector:
                 async with in_flight:
                     await self._run_lane(lane, sweep)
 
-            async with asyncio.TaskGroup() as group:
-                for by_sensor in lanes.values():
-                    if tasks := [tasks for tasks in by_sensor.values() if tasks]:
-                        group.create_task(run(tasks))
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for by_sensor in lanes.values():
+                        if tasks := [tasks for tasks in by_sensor.values() if tasks]:
+                            group.create_task(run(tasks))
+            except BaseExceptionGroup as failures:
+                # An interrupt, or a database that went away: the caller knows it by its own class, not by the group's.
+                raise failures.exceptions[0] from failures
         return {endpoint: harvest.collection(window) for endpoint, harvest in harvests.items()}
 
     def _tasks(self, camera: Camera, endpoints: list[Endpoint], sweep: _Sweep) -> list[_Task]:
