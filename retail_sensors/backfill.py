@@ -7,7 +7,6 @@ outcome is shown belongs in `cli.collect`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
@@ -153,17 +152,10 @@ def collect_range(
             from retail_sensors.definitions import build_defs
 
             defs = build_defs()
-        asking = {"cameras": cameras, "overwrite": overwrite}
-        # In a thread: in the main one Dagster takes Ctrl-C for itself and may lose it. The run at hand is finished, the next
-        # is not begun.
-        with ThreadPoolExecutor(max_workers=1) as worker:
-            for done, step in enumerate(steps):
-                if on_progress:
-                    on_progress(done, len(steps), f"{step.what} from {step.first}")
-                try:
-                    worker.submit(_run, step, report, instance, defs, asking, verbose).result()
-                except KeyboardInterrupt:
-                    raise StoppedError("Stopped; what is in stays in, and the same command goes on.") from None
+        for done, step in enumerate(steps):
+            if on_progress:
+                on_progress(done, len(steps), f"{step.what} from {step.first}")
+            _run(step, report, instance, defs, {"cameras": cameras, "overwrite": overwrite}, verbose)
     if on_progress:
         on_progress(len(steps), len(steps), "collected")
     report.cameras = _outcomes(database, window, chosen, now)
@@ -201,6 +193,8 @@ def _run(
         }
     )
     failures = [event for event in result.get_step_failure_events() if not _is_upstream(event)]
+    if any(_error_class(event) == "DagsterExecutionInterruptedError" for event in failures):
+        raise StoppedError("Stopped; what is in stays in, and the same command goes on.")
     # A camera that is down fails its asset in each run of the range: once is enough, the table says which hours.
     told = {problem.partition(",")[0] for problem in report.problems}
     causes = [
@@ -290,8 +284,12 @@ def _cause(event: dg.DagsterEvent) -> str:
 
 
 def _is_upstream(event: dg.DagsterEvent) -> bool:
+    return _error_class(event) == "DagsterDependencyError"
+
+
+def _error_class(event: dg.DagsterEvent) -> str | None:
     error = event.step_failure_data.error
-    return error is not None and error.cls_name == "DagsterDependencyError"
+    return error.cls_name if error is not None else None
 
 
 def _outcomes(
