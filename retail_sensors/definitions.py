@@ -6,10 +6,17 @@ from typing import Any
 
 import dagster as dg
 
+from retail_sensors.assets.alerts import ALERT_ASSETS
+from retail_sensors.assets.anomalies import ANOMALY_ASSETS
 from retail_sensors.assets.daily import DAILY_ASSETS
 from retail_sensors.assets.hourly import HOURLY_ASSETS
+from retail_sensors.assets.inputs import INPUT_ASSETS
 from retail_sensors.assets.kpi import KPI_ASSETS
+from retail_sensors.assets.missing import MISSING_ASSETS
+from retail_sensors.assets.predictions import MODEL_ASSETS, PREDICTION_ASSETS
+from retail_sensors.assets.queues import QUEUE_DAILY_ASSETS, QUEUE_HOURLY_ASSETS
 from retail_sensors.assets.raw import RAW_ASSETS
+from retail_sensors.assets.regions import REGION_ASSETS, STAY_ASSETS
 from retail_sensors.io_managers.postgres import PostgresIOManager
 from retail_sensors.jobs import JOBS
 from retail_sensors.resources.cameras import CamerasResource
@@ -34,7 +41,22 @@ def build_defs(**overrides: Any) -> dg.Definitions:
     if unknown := overrides.keys() - resources.keys():
         raise TypeError(f"build_defs has no resource {', '.join(sorted(unknown))}; it has {', '.join(resources)}.")
     return dg.Definitions(
-        assets=[*RAW_ASSETS, *HOURLY_ASSETS, *DAILY_ASSETS, *KPI_ASSETS],
+        assets=[
+            *RAW_ASSETS,
+            *MISSING_ASSETS,
+            *HOURLY_ASSETS,
+            *QUEUE_HOURLY_ASSETS,
+            *INPUT_ASSETS,
+            *STAY_ASSETS,
+            *DAILY_ASSETS,
+            *REGION_ASSETS,
+            *QUEUE_DAILY_ASSETS,
+            *KPI_ASSETS,
+            *ANOMALY_ASSETS,
+            *ALERT_ASSETS,
+            *MODEL_ASSETS,
+            *PREDICTION_ASSETS,
+        ],
         jobs=list(JOBS),
         schedules=list(SCHEDULES),
         resources={**resources, **overrides},

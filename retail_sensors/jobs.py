@@ -10,7 +10,10 @@ import dagster as dg
 from retail_sensors.assets.daily import DAILY_ASSETS
 from retail_sensors.assets.hourly import HOURLY_ASSETS
 from retail_sensors.assets.kpi import KPI_ASSETS
+from retail_sensors.assets.missing import MISSING_ASSETS
+from retail_sensors.assets.queues import QUEUE_DAILY_ASSETS, QUEUE_HOURLY_ASSETS
 from retail_sensors.assets.raw import RAW_ASSETS
+from retail_sensors.assets.regions import REGION_ASSETS
 from retail_sensors.partitions import DAILY, HOURLY
 from retail_sensors.resources.clock import ClockResource
 from retail_sensors.resources.database import DatabaseResource
@@ -20,7 +23,7 @@ from retail_sensors.storage.merge import PARTITIONED
 
 collect_hours = dg.define_asset_job(
     "collect_hours",
-    selection=dg.AssetSelection.assets(*RAW_ASSETS, *HOURLY_ASSETS),
+    selection=dg.AssetSelection.assets(*RAW_ASSETS, *MISSING_ASSETS, *HOURLY_ASSETS, *QUEUE_HOURLY_ASSETS),
     partitions_def=HOURLY,
     description="Asks the cameras for the run's hours and computes the hourly figures of cameras and stores. Config of the four "
     "raw assets chooses cameras and allows overwriting.",
@@ -29,7 +32,7 @@ collect_hours = dg.define_asset_job(
 
 hourly_figures = dg.define_asset_job(
     "hourly_figures",
-    selection=dg.AssetSelection.assets(*HOURLY_ASSETS),
+    selection=dg.AssetSelection.assets(*MISSING_ASSETS, *HOURLY_ASSETS, *QUEUE_HOURLY_ASSETS),
     partitions_def=HOURLY,
     description="Computes the hourly figures anew from what is stored, without asking a camera.",
     executor_def=dg.in_process_executor,
@@ -37,7 +40,7 @@ hourly_figures = dg.define_asset_job(
 
 daily_figures = dg.define_asset_job(
     "daily_figures",
-    selection=dg.AssetSelection.assets(*DAILY_ASSETS, *KPI_ASSETS),
+    selection=dg.AssetSelection.assets(*DAILY_ASSETS, *REGION_ASSETS, *QUEUE_DAILY_ASSETS, *KPI_ASSETS),
     partitions_def=DAILY,
     description="Computes the days of the stores whose local day has ended, and their key figures.",
     executor_def=dg.in_process_executor,

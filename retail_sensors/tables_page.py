@@ -8,7 +8,7 @@ from retail_sensors.tables import TABLES, Table
 
 _HEAD = """# Tables
 
-Schema `retail`. Made from `retail_sensors/tables.py` by `python -m retail_sensors.tables_page`; the same words stand in
+Schema `retail`. Made from `retail_sensors/tables` by `python -m retail_sensors.tables_page`; the same words stand in
 the database as comments (`\\d+ retail.store_daily` in psql) and in the Dagster UI as column schemas.
 """
 

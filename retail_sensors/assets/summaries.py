@@ -12,7 +12,8 @@ import dagster as dg
 import pandas as pd
 
 from retail_sensors.analytics.roster import Roster
-from retail_sensors.assets.metadata import bar_chart, markdown_table
+from retail_sensors.assets.charts import bar_chart
+from retail_sensors.assets.metadata import markdown_table
 
 
 def hourly_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame) -> dict[str, Any]:

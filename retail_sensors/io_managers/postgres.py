@@ -153,7 +153,7 @@ def _table(context: dg.OutputContext | dg.InputContext, table_slice: TableSlice)
     if table is None or table_slice.schema != "retail":
         raise ContractError(
             f"Asset {context.asset_key.to_user_string()}: table {table_slice.schema}.{table_slice.table} is not declared; "
-            "declare it in retail_sensors/tables.py and a migration, or give the asset another IO manager."
+            "declare it in retail_sensors/tables and a migration, or give the asset another IO manager."
         )
     for dimension in table_slice.partition_dimensions or ():
         if dimension.partition_expr != table.time_column:

@@ -58,7 +58,7 @@ def check_frame(frame: pd.DataFrame, table: Table, asset: str) -> pd.DataFrame:
         hint = (
             "Postgres computes them, so drop them from the frame"
             if set(extra) <= set(generated)
-            else "drop them from the frame, or declare them in retail_sensors/tables.py and a migration"
+            else "drop them from the frame, or declare them in retail_sensors/tables and a migration"
         )
         raise ContractError(f"{where}: the frame has the undeclared column(s) {', '.join(extra)}; {hint}.")
     if len(set(frame.columns)) != len(frame.columns):

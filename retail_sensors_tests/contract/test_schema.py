@@ -1,4 +1,4 @@
-"""The migrated database and `tables.py` say the same: columns, types, NULL, keys, comments; and the SQL files prepare."""
+"""The migrated database and `retail_sensors.tables` say the same: columns, types, NULL, keys, comments; and the SQL files prepare."""
 
 from __future__ import annotations
 

@@ -398,7 +398,7 @@ STATIC = dg.StaticPartitionsDefinition(["a'; DROP SCHEMA retail; --"])
 @pytest.mark.parametrize(
     ("options", "key", "said"),
     [
-        ({"name": "weather"}, KEY, "table retail.weather is not declared; declare it in retail_sensors/tables.py"),
+        ({"name": "weather"}, KEY, "table retail.weather is not declared; declare it in retail_sensors/tables"),
         ({"metadata": {**HOURLY_METADATA, "schema": "public"}}, KEY, "table public.hourly_analytics is not declared"),
         (
             {"metadata": {**HOURLY_METADATA, "write_mode": "append"}},

@@ -1,5 +1,5 @@
 -- Schema retail: the fleet registry, what cameras said, what became of asking them, and hourly and daily figures.
--- Columns are described in retail_sensors/tables.py and, from there, by COMMENT ON; functions stand in sql/functions/.
+-- Columns are described in retail_sensors/tables and, from there, by COMMENT ON; functions stand in sql/functions/.
 
 -- The registry -------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,3 @@
+-- Till feed, staff, weather, holidays and counted queues.
+
+SELECT 1;

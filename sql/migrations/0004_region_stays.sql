@@ -1,0 +1,3 @@
+-- How long people stay in regions, as cameras answer it.
+
+SELECT 1;

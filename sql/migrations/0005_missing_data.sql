@@ -1,0 +1,3 @@
+-- Estimates of missing hours.
+
+SELECT 1;

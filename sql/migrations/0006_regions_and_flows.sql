@@ -1,0 +1,3 @@
+-- Figures of regions, and modelled flows between regions and cameras.
+
+SELECT 1;

@@ -1,0 +1,3 @@
+-- Queues at the tills by hour and by day.
+
+SELECT 1;

@@ -1,0 +1,3 @@
+-- The remaining columns of the hourly and daily figures.
+
+SELECT 1;

@@ -1,0 +1,3 @@
+-- What stood out in the counts.
+
+SELECT 1;

@@ -1,0 +1,3 @@
+-- Alert rules and alerts.
+
+SELECT 1;

@@ -1,0 +1,3 @@
+-- Forecasts, their models, their accuracy, and staffing plans.
+
+SELECT 1;
