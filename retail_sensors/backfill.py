@@ -12,7 +12,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from retail_sensors.connectors.base import HISTORY_ENDPOINTS, Camera, TimeWindow
+from retail_sensors.connectors.base import DAY_ENDPOINTS, HISTORY_ENDPOINTS, Camera, TimeWindow
 from retail_sensors.connectors.localtime import hours_by_day
 from retail_sensors.errors import ConfigurationError, StoppedError
 from retail_sensors.installation import Installation
@@ -28,6 +28,9 @@ from retail_sensors.tables import (
     STORE_HOURLY,
     VCA_ALARM_STATUS,
 )
+from retail_sensors.tables.missing import IMPUTED_HOURS
+from retail_sensors.tables.queues import QUEUE_ANALYTICS
+from retail_sensors.tables.regions import HEATMAP_SPATIAL_RAW, REGION_STAYS
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -39,20 +42,24 @@ FIGURE_HOURS_PER_RUN = 744
 DAYS_PER_RUN = 31
 
 _RAW_TABLES = (PEOPLE_COUNTING_RAW, REGIONAL_COUNTING_RAW, HEATMAP_TEMPORAL_RAW, VCA_ALARM_STATUS)
-_FIGURE_TABLES = (HOURLY_ANALYTICS, STORE_HOURLY)
+_DAY_TABLES = (REGION_STAYS, HEATMAP_SPATIAL_RAW)
+_FIGURE_TABLES = (IMPUTED_HOURS, HOURLY_ANALYTICS, QUEUE_ANALYTICS, STORE_HOURLY)
+"""In the order in which they are made of each other."""
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One run: what it does in two words, its job, the keys of its range, and its assets (none named: all of the job's)."""
+    """One run: what it does in two words, its job, the keys of its range (none: it has no partitions), its assets (none named: all
+    of the job's), and the cameras that it asks (none named: those that the assets choose)."""
 
     what: str
     job: str
-    first: str
-    last: str
+    first: str = ""
+    last: str = ""
     assets: tuple[str, ...] = ()
+    cameras: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +151,7 @@ def collect_range(
     now = datetime.now(UTC)
     window = check_window(window, now)
     report = Report(window)
-    steps = list(_steps(database, window, chosen, now))
+    steps = list(_steps(database, window, chosen, now, tuple(cameras)))
     with installation.storage_reached():
         instance = installation.dagster_instance()
         if defs is None:
@@ -154,8 +161,8 @@ def collect_range(
             defs = build_defs()
         for done, step in enumerate(steps):
             if on_progress:
-                on_progress(done, len(steps), f"{step.what} from {step.first}")
-            _run(step, report, instance, defs, {"cameras": cameras, "overwrite": overwrite}, verbose)
+                on_progress(done, len(steps), f"{step.what} from {step.first}" if step.first else step.what)
+            _run(step, report, instance, defs, overwrite=overwrite, verbose=verbose)
     if on_progress:
         on_progress(len(steps), len(steps), "collected")
     report.cameras = _outcomes(database, window, chosen, now)
@@ -167,17 +174,18 @@ def _run(
     report: Report,
     instance: dg.DagsterInstance,
     defs: dg.Definitions,
-    asking: dict[str, Any],
+    *,
+    overwrite: bool,
     verbose: bool,
 ) -> None:
     import dagster as dg
 
     config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "INFO" if verbose else "CRITICAL"}}}}
-    if asked := [table.name for table in _RAW_TABLES if table.name in step.assets]:
-        config["ops"] = {name: {"config": asking} for name in asked}
+    asked = [table.name for table in (*_RAW_TABLES, *_DAY_TABLES) if table.name in step.assets]
+    config["ops"] = {name: {"config": {"cameras": list(step.cameras), "overwrite": overwrite}} for name in asked}
     result = defs.resolve_job_def(step.job).execute_in_process(
         instance=instance,
-        tags=range_tags(step.first, step.last),
+        tags=range_tags(step.first, step.last) if step.first else None,
         run_config=config,
         asset_selection=[dg.AssetKey(name) for name in step.assets] or None,
         raise_on_error=False,
@@ -187,8 +195,8 @@ def _run(
             "run_id": result.run_id,
             "job": step.job,
             "assets": list(step.assets),
-            "from": step.first,
-            "to": step.last,
+            "from": step.first or None,
+            "to": step.last or None,
             "success": result.success,
         }
     )
@@ -197,34 +205,41 @@ def _run(
         raise StoppedError("Stopped; what is in stays in, and the same command goes on.")
     # A camera that is down fails its asset in each run of the range: once is enough, the table says which hours.
     told = {problem.partition(",")[0] for problem in report.problems}
+    span = f", {step.first} to {step.last}" if step.first else ""
     causes = [
-        f"{event.step_key}, {step.first} to {step.last}: {_cause(event)}"
+        f"{event.step_key}{span}: {_cause(event)}"
         for event in failures
         if event.step_key not in told or event.step_key not in asked
     ]
     if not result.success and not failures:
-        causes = [f"{step.job}, {step.first} to {step.last}: run {result.run_id} failed; its log says why."]
+        causes = [f"{step.job}{span}: run {result.run_id} failed; its log says why."]
     report.problems += causes
 
 
-def _steps(database: Database, window: TimeWindow, cameras: Sequence[Camera], now: datetime) -> Iterator[_Step]:
+def _steps(
+    database: Database, window: TimeWindow, cameras: Sequence[Camera], now: datetime, named: tuple[str, ...]
+) -> Iterator[_Step]:
     """The runs of a window, in order.
 
     All hours are collected before any figure is computed: what occupancy says of an hour depends on every hour from one
     reset of its store to the next, and a figure computed between two runs would be of half a day.
     """
+    if database.fetch(queries("collection")["countries_without_holidays"]):
+        yield _Step("public holidays", "public_holidays")
+    raw = tuple(table.name for table in _RAW_TABLES)
     for first_key, last_key in hour_ranges(window, HOURS_PER_RUN):
-        yield _Step("asking cameras", "collect_hours", first_key, last_key, tuple(table.name for table in _RAW_TABLES))
+        yield _Step("asking cameras", "collect_hours", first_key, last_key, raw, named)
     stores = [
         (ZoneInfo(zone), reset)
         for zone, reset in database.fetch(
             queries("collection")["clocks_of_stores"], {"sensors": [str(camera.sensor_id) for camera in cameras]}
         )
     ]
+    yield from _questions_about_days(window, cameras, stores, now, named)
     touched = _touched(database, window, stores, now)
     spans = list(hour_ranges(touched, FIGURE_HOURS_PER_RUN))
     names = tuple(table.name for table in _FIGURE_TABLES)
-    # Likewise in a range of several runs: the hours of cameras first, then those of stores, which are made of them.
+    # Likewise in a range of several runs: each table as a whole before those that are made of it.
     for group in [names] if len(spans) == 1 else [(name,) for name in names]:
         for first_key, last_key in spans:
             yield _Step("hourly figures", "collect_hours", first_key, last_key, group)
@@ -242,6 +257,24 @@ def _steps(database: Database, window: TimeWindow, cameras: Sequence[Camera], no
     if first_later is not None:
         for first_key, last_key in day_ranges(first_later, last_later, DAYS_PER_RUN):
             yield _Step("comparisons of later days", "daily_figures", first_key, last_key)
+
+
+def _questions_about_days(
+    window: TimeWindow,
+    cameras: Sequence[Camera],
+    stores: Sequence[tuple[ZoneInfo, time]],
+    now: datetime,
+    named: tuple[str, ...],
+) -> Iterator[_Step]:
+    """Runs that ask for the stays and the spatial heat of the window's ended days, where a camera has them."""
+    first = min(window.start.astimezone(zone).date() for zone, _ in stores)
+    last = max(min(window.end - _HOUR, now - _DAY).astimezone(zone).date() for zone, _ in stores)
+    for endpoint, table in zip(DAY_ENDPOINTS, _DAY_TABLES, strict=True):
+        asked = tuple(camera.name for camera in cameras if endpoint in camera.endpoints)
+        if asked:
+            for first_key, last_key in day_ranges(max(first, FIRST_DAY), last, DAYS_PER_RUN):
+                chosen = asked if named else ()
+                yield _Step("asking about days", "ended_day_questions", first_key, last_key, (table.name,), chosen)
 
 
 def _touched(

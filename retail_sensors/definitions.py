@@ -9,6 +9,7 @@ import dagster as dg
 from retail_sensors.assets.alerts import ALERT_ASSETS
 from retail_sensors.assets.anomalies import ANOMALY_ASSETS
 from retail_sensors.assets.daily import DAILY_ASSETS
+from retail_sensors.assets.flows import FLOW_ASSETS
 from retail_sensors.assets.hourly import HOURLY_ASSETS
 from retail_sensors.assets.inputs import INPUT_ASSETS
 from retail_sensors.assets.kpi import KPI_ASSETS
@@ -16,7 +17,7 @@ from retail_sensors.assets.missing import MISSING_ASSETS
 from retail_sensors.assets.predictions import MODEL_ASSETS, PREDICTION_ASSETS
 from retail_sensors.assets.queues import QUEUE_DAILY_ASSETS, QUEUE_HOURLY_ASSETS
 from retail_sensors.assets.raw import RAW_ASSETS
-from retail_sensors.assets.regions import REGION_ASSETS, STAY_ASSETS
+from retail_sensors.assets.regions import STAY_ASSETS
 from retail_sensors.io_managers.postgres import PostgresIOManager
 from retail_sensors.jobs import JOBS
 from retail_sensors.resources.cameras import CamerasResource
@@ -49,7 +50,7 @@ def build_defs(**overrides: Any) -> dg.Definitions:
             *INPUT_ASSETS,
             *STAY_ASSETS,
             *DAILY_ASSETS,
-            *REGION_ASSETS,
+            *FLOW_ASSETS,
             *QUEUE_DAILY_ASSETS,
             *KPI_ASSETS,
             *ANOMALY_ASSETS,

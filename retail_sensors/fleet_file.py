@@ -25,6 +25,7 @@ from pydantic_core import ErrorDetails
 from retail_sensors.connectors.base import HISTORY_ENDPOINTS, Endpoint
 from retail_sensors.marked_yaml import Fault, Location, MarkedText, Value, parse, read_text, refusal
 from retail_sensors.secrets import check_reference
+from retail_sensors.tables.queues import SERVICE_RATE_PER_MINUTE, TARGET_MINUTES, TARGET_SHARE
 
 DEFAULT_ORGANIZATION = "Default"
 VENDORS = ("milesight",)
@@ -86,6 +87,14 @@ def _number_of(kind: str) -> BeforeValidator:
         raise ValueError(f"{_shown(value)} is not a {kind} of a camera; they are 1 to 4")
 
     return BeforeValidator(check)
+
+
+def _check_way(value: object) -> object:
+    """The camera, None for the region's own, and the number of a region."""
+    camera, _, number = str(value).rpartition(":")
+    if isinstance(value, str) and number.strip() in ("1", "2", "3", "4") and (camera.strip() or ":" not in value):
+        return camera.strip() or None, int(number)
+    raise ValueError(f"{_shown(value)} is not a region; write its number, or CAMERA:NUMBER for one of another camera")
 
 
 def _check_name(value: str) -> str:
@@ -156,6 +165,7 @@ Day = Annotated[date, BeforeValidator(_check_date)]
 TimeOfDay = Annotated[time, BeforeValidator(_check_time)]
 LineNumber = Annotated[int, _number_of("line")]
 RegionNumber = Annotated[int, _number_of("region")]
+Way = Annotated[tuple[str | None, int], BeforeValidator(_check_way)]
 
 
 # Opening hours ----------------------------------------------------------------------------------------------------------
@@ -251,6 +261,16 @@ class _Entry(BaseModel):
         return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
 
 
+class CheckoutEntry(_Entry):
+    """The tills of one shop: lanes, customers a minute and lane, which share shall wait how long, visitors a staff hour."""
+
+    lanes: Count | None = None
+    service_rate_per_minute: Annotated[float, Field(gt=0)] = SERVICE_RATE_PER_MINUTE
+    target_minutes: Annotated[float, Field(ge=0)] = TARGET_MINUTES
+    target_share: Annotated[float, Field(gt=0, lt=1)] = TARGET_SHARE
+    star_target: Annotated[float, Field(gt=0)] | None = None
+
+
 class StoreEntry(_Entry):
     """One shop of the file."""
 
@@ -263,6 +283,7 @@ class StoreEntry(_Entry):
     passerby_excludes_entrants: bool = False
     occupancy_reset_time: TimeOfDay = time(4)
     opening_hours: OpeningHours | None = None
+    checkout: CheckoutEntry | None = None
 
 
 class LineEntry(_Entry):
@@ -274,13 +295,14 @@ class LineEntry(_Entry):
 
 
 class RegionEntry(_Entry):
-    """What one region stands for."""
+    """What one region stands for. `adjacent`: the regions that people walk on to; None: all others of the camera."""
 
     name: Name | None = None
     type: Name | None = None
     role: Annotated[str, _one_of(REGION_ROLES)] = "zone"
     capacity: Count | None = None
     business_purpose: Text | None = None
+    adjacent: Annotated[list[Way], Field(min_length=1)] | None = None
 
 
 def _role_alone(value: object) -> object:
@@ -379,6 +401,7 @@ class _GuideForm(_Entry):
 _GUIDE_FIELDS: Mapping[str, Location] = {"name": ("sensor_name",), "host": ("connection", "host")}
 _ENTRIES: Mapping[str, type[_Entry]] = {
     "stores": StoreEntry,
+    "checkout": CheckoutEntry,
     "cameras": CameraEntry,
     "lines": LineEntry,
     "regions": RegionEntry,
@@ -466,8 +489,23 @@ def _read_form(value: dict[str, Value], marked: MarkedText, faults: list[Fault])
             faults.append(marked.fault((*location, "username"), "is missing; a password needs one"))
     if form is None:
         return None
+    faults += _ways_to_nowhere(marked, form.cameras)
     locations: list[Location] = [("cameras", index) for index in range(len(form.cameras))]
     return FleetFile(form.organization, tuple(form.stores), tuple(form.cameras), marked, tuple(locations))
+
+
+def _ways_to_nowhere(marked: MarkedText, cameras: Sequence[CameraEntry]) -> Iterator[Fault]:
+    """Ways within a camera that do not lead to another of its regions."""
+    for index, camera in enumerate(cameras):
+        for number, region in camera.regions.items():
+            for name, to in region.adjacent or ():
+                if name not in (None, camera.name) or (to != number and to in camera.regions):
+                    continue
+                known = ", ".join(str(other) for other in camera.regions if other != number) or "none"
+                yield marked.fault(
+                    ("cameras", index, "regions", str(number), "adjacent"),
+                    f"{to} is not another region of this camera; those are {known}",
+                )
 
 
 def _read_guide(value: list[Value] | dict[str, Value], marked: MarkedText, faults: list[Fault]) -> FleetFile | None:

@@ -7,13 +7,18 @@ from datetime import timedelta
 
 import dagster as dg
 
+from retail_sensors.assets.alerts import ALERT_ASSETS
+from retail_sensors.assets.anomalies import ANOMALY_ASSETS
 from retail_sensors.assets.daily import DAILY_ASSETS
+from retail_sensors.assets.flows import FLOW_ASSETS
 from retail_sensors.assets.hourly import HOURLY_ASSETS
+from retail_sensors.assets.inputs import INPUT_ASSETS
 from retail_sensors.assets.kpi import KPI_ASSETS
 from retail_sensors.assets.missing import MISSING_ASSETS
+from retail_sensors.assets.predictions import ACCURACY_ASSETS, MODEL_ASSETS, PREDICTION_ASSETS
 from retail_sensors.assets.queues import QUEUE_DAILY_ASSETS, QUEUE_HOURLY_ASSETS
 from retail_sensors.assets.raw import RAW_ASSETS
-from retail_sensors.assets.regions import REGION_ASSETS
+from retail_sensors.assets.regions import STAY_ASSETS
 from retail_sensors.partitions import DAILY, HOURLY
 from retail_sensors.resources.clock import ClockResource
 from retail_sensors.resources.database import DatabaseResource
@@ -40,9 +45,62 @@ hourly_figures = dg.define_asset_job(
 
 daily_figures = dg.define_asset_job(
     "daily_figures",
-    selection=dg.AssetSelection.assets(*DAILY_ASSETS, *REGION_ASSETS, *QUEUE_DAILY_ASSETS, *KPI_ASSETS),
+    selection=dg.AssetSelection.assets(*DAILY_ASSETS, *FLOW_ASSETS, *QUEUE_DAILY_ASSETS, *KPI_ASSETS),
     partitions_def=DAILY,
-    description="Computes the days of the stores whose local day has ended, and their key figures.",
+    description="Computes the days of the stores whose local day has ended: figures, regions, queues, key figures.",
+    executor_def=dg.in_process_executor,
+)
+
+ended_day_questions = dg.define_asset_job(
+    "ended_day_questions",
+    selection=dg.AssetSelection.assets(*STAY_ASSETS),
+    partitions_def=DAILY,
+    description="Asks the cameras that can tell for the stays in their regions and the heat of their view on ended days.",
+    executor_def=dg.in_process_executor,
+)
+
+public_holidays = dg.define_asset_job(
+    "public_holidays",
+    selection=dg.AssetSelection.assets(*INPUT_ASSETS),
+    description="Brings the public holidays of the stores' countries up to date.",
+    executor_def=dg.in_process_executor,
+)
+
+anomalies = dg.define_asset_job(
+    "anomalies",
+    selection=dg.AssetSelection.assets(*ANOMALY_ASSETS),
+    partitions_def=DAILY,
+    description="Looks for what stands out in the counts of the run's days, from what was known then.",
+    executor_def=dg.in_process_executor,
+)
+
+alerts = dg.define_asset_job(
+    "alerts",
+    selection=dg.AssetSelection.assets(*ALERT_ASSETS),
+    description="Raises, escalates and resolves alerts by the rules, from fresh figures only.",
+    executor_def=dg.in_process_executor,
+)
+
+train_model = dg.define_asset_job(
+    "train_model",
+    selection=dg.AssetSelection.assets(*MODEL_ASSETS),
+    description="Trains the model of the forecasts on what was measured so far, and tests it on the last weeks.",
+    executor_def=dg.in_process_executor,
+)
+
+forecasts = dg.define_asset_job(
+    "forecasts",
+    selection=dg.AssetSelection.assets(*PREDICTION_ASSETS),
+    partitions_def=HOURLY,
+    description="Predicts the 168 hours after the run's hour for cameras and stores, and plans staff by it.",
+    executor_def=dg.in_process_executor,
+)
+
+forecast_accuracy = dg.define_asset_job(
+    "forecast_accuracy",
+    selection=dg.AssetSelection.assets(*ACCURACY_ASSETS),
+    partitions_def=DAILY,
+    description="Sets what was counted beside what was predicted for the run's days.",
     executor_def=dg.in_process_executor,
 )
 
@@ -79,4 +137,16 @@ def maintenance() -> None:
     prune_event_log()
 
 
-JOBS = (collect_hours, hourly_figures, daily_figures, maintenance)
+JOBS = (
+    collect_hours,
+    hourly_figures,
+    ended_day_questions,
+    daily_figures,
+    public_holidays,
+    anomalies,
+    alerts,
+    train_model,
+    forecasts,
+    forecast_accuracy,
+    maintenance,
+)

@@ -11,8 +11,20 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pandas as pd
 
-from retail_sensors.jobs import collect_hours, daily_figures, maintenance
-from retail_sensors.partitions import day_key, last_hours, range_tags
+from retail_sensors.jobs import (
+    alerts,
+    anomalies,
+    collect_hours,
+    daily_figures,
+    ended_day_questions,
+    forecast_accuracy,
+    forecasts,
+    hourly_figures,
+    maintenance,
+    public_holidays,
+    train_model,
+)
+from retail_sensors.partitions import day_key, hour_key, last_hours, range_tags
 from retail_sensors.resources.database import DatabaseResource
 
 FINISHED_HOURS = 8
@@ -21,7 +33,7 @@ RUNNING_HOURS = 2
 """The running hour and the one before: a camera's local hour may start at half past."""
 
 RECENT_DAYS = 10
-"""Days that are computed anew every six hours."""
+"""Days that are computed anew every six hours: an estimate of a gap reaches back a week from its end."""
 
 # Dagster starts runs of higher priority first; back-fills have 0.
 _LIVE = {"dagster/priority": "10"}
@@ -78,6 +90,19 @@ def ended_days(context: dg.ScheduleEvaluationContext, database: DatabaseResource
 
 
 @dg.schedule(
+    job=hourly_figures,
+    cron_schedule="20 */6 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description=f"Every six hours computes the hours of the last {RECENT_DAYS} days anew: estimates of gaps that have ended, stays that "
+    "were told later, a till feed that was loaded. What has not changed stays as it is.",
+)
+def recent_hours(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run of the newest hours."""
+    return _run(context, *last_hours(_tick(context), RECENT_DAYS * 24, with_running=False), "recent hours")
+
+
+@dg.schedule(
     job=daily_figures,
     cron_schedule="25 */6 * * *",
     execution_timezone="UTC",
@@ -111,6 +136,95 @@ def _instant(day: date, at: clock_time, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, at, zone).astimezone(UTC)
 
 
+@dg.schedule(
+    job=ended_day_questions,
+    cron_schedule="10 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="At :10 asks the cameras that can tell for the stays and the spatial heat of days that ended in the last two days, where "
+    "they are not in yet.",
+)
+def ended_day_answers(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run of the newest dates that may have ended."""
+    today = _tick(context).date()
+    return _run(context, day_key(today - 2 * _DAY), day_key(today), "ended day questions")
+
+
+@dg.schedule(
+    job=anomalies,
+    cron_schedule="12 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description=f"At :12 looks for anomalies that began in the last {RECENT_DAYS} days; those that have ended are resolved.",
+)
+def recent_anomalies(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run of the newest dates."""
+    today = _tick(context).date()
+    return _run(context, day_key(today - RECENT_DAYS * _DAY), day_key(today), "anomalies")
+
+
+@dg.schedule(
+    job=alerts,
+    cron_schedule="2-59/5 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every 5 minutes raises, escalates and resolves alerts by the rules of `retail-sensors alerts rules`.",
+)
+def watch(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run of what is known now."""
+    return dg.RunRequest(run_key=f"alerts {_tick(context).isoformat()}", tags=_LIVE)
+
+
+@dg.schedule(
+    job=public_holidays,
+    cron_schedule="40 1 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="At 01:40 brings the public holidays of the stores' countries up to date.",
+)
+def nightly_holidays(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run a day: a new store's country is known the day after."""
+    return dg.RunRequest(run_key=f"public holidays {_tick(context).isoformat()}")
+
+
+@dg.schedule(
+    job=train_model,
+    cron_schedule="0 3 * * 1",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="On Mondays at 03:00 trains the model of the forecasts anew and tests it on the last weeks.",
+)
+def weekly_training(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run a week."""
+    return dg.RunRequest(run_key=f"training {_tick(context).isoformat()}")
+
+
+@dg.schedule(
+    job=forecasts,
+    cron_schedule="8 */6 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every six hours at :08 predicts the next 168 hours of cameras and stores.",
+)
+def next_hours(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run of the running hour: its start is the instant from which is predicted."""
+    key = hour_key(_tick(context))
+    return _run(context, key, key, "forecasts")
+
+
+@dg.schedule(
+    job=forecast_accuracy,
+    cron_schedule="50 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="At :50 sets what was counted on days that ended in the last two days beside what was predicted.",
+)
+def recent_accuracy(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run of the newest dates that may have ended."""
+    today = _tick(context).date()
+    return _run(context, day_key(today - 2 * _DAY), day_key(today), "accuracy")
+
+
 nightly_maintenance = dg.ScheduleDefinition(
     name="nightly_maintenance",
     job=maintenance,
@@ -120,4 +234,18 @@ nightly_maintenance = dg.ScheduleDefinition(
     description="At 02:00 makes partitions ahead of need and prunes Dagster's event log.",
 )
 
-SCHEDULES = (finished_hours, running_hour, ended_days, recent_days, nightly_maintenance)
+SCHEDULES = (
+    finished_hours,
+    running_hour,
+    recent_hours,
+    ended_day_answers,
+    ended_days,
+    recent_days,
+    recent_anomalies,
+    watch,
+    weekly_training,
+    next_hours,
+    recent_accuracy,
+    nightly_holidays,
+    nightly_maintenance,
+)

@@ -10,9 +10,10 @@ others are facts about a sensor and have none.
     confidence        1 - p x slots per week, floor 0
     deviation_stddev  (X - M) / sqrt(V), V = sum of mu + mu^2 / k
     deviation_percent 100 (X - M) / M, NULL for M < 1
-    detected_at       end of the onset slot: the first slot (or day) whose evidence sufficed
+    detected_at       end of the onset slot: the first slot (or day) whose evidence sufficed; of a gap an hour later, the newest
+                      counts may still be on their way
 
-Where an event lasts one slot, X, M and V are those of that slot.
+Where an event lasts one slot, X, M and V are those of that slot. Which series a camera has belongs in `anomaly_cameras`.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ import pandas as pd
 from scipy import special  # type: ignore[import-untyped]
 
 from retail_sensors.analytics import baseline, faults, frames, persistence, tails
-from retail_sensors.analytics.anomaly_events import EVENTS
 from retail_sensors.analytics.anomaly_texts import ACTIONS, CAUSES
 from retail_sensors.analytics.frames import DAY, HOUR, Array
 from retail_sensors.analytics.localtime import wall_seconds
 from retail_sensors.errors import ContractError
 from retail_sensors.tables import Kind
+from retail_sensors.tables.anomalies import EVENTS
 
 ALARMS_A_WEEK = 0.35
 """Default budget of false alarms, per series and week."""
@@ -44,6 +45,9 @@ LEAST_WARMUP_WEEKS = 3
 NORMAL_SLOTS = 3
 """Measured slots without an alarm after which an event counts as over."""
 FALSE_FAULTS_A_WEEK = 1e-5
+
+USUAL_DEVIATE = 1.6449
+"""Half the width of what is usual, in standard deviations: the dispersion is learnt so that 90 % of counts lie within."""
 
 METRICS = (("in_count", "out_count"), ("value",))
 """What a series may count; the first of them that it has."""
@@ -70,6 +74,11 @@ class _Slots:
     @property
     def days(self) -> int:
         return int(self.day[-1]) + 1
+
+    def day_of(self, instant: float) -> int:
+        """Day of the first slot that ends after the instant, the last day when none does."""
+        position = np.searchsorted(self.start + self.step, instant, side="right")
+        return int(self.day[min(int(position), len(self.day) - 1)])
 
     def daily(self, values: Array) -> Array:
         """Values (rows, slots) on the wall clock, (rows, days, slots); of an hour that comes twice the second."""
@@ -126,6 +135,7 @@ def detect(
     warmup_weeks: int = WARMUP_WEEKS,
     holidays: pd.DataFrame | None = None,
     since: datetime | None = None,
+    only_faults: bool = False,
 ) -> pd.DataFrame:
     """The events of every series up to `now`, rows of EVENTS ordered by series and start.
 
@@ -134,10 +144,10 @@ def detect(
     fate, such as a store; without it the components of one series). Of rows with the same key the last holds. `step`: length of
     a slot, a divisor of a day of at most 1 h. Slots that end after `now` are left out. `zones`: IANA zone of all series or by
     series. `holidays`: `date`, `name` and optionally `series`. `since`: only events that last beyond that instant; what is
-    learnt is the same.
+    learnt is the same. `only_faults`: only sensor issues.
 
     Spikes, drops and unusual patterns start `warmup_weeks` (at least 3) after the first count of a series, sensor issues after a
-    week, gaps at once. Raises ContractError for columns that are missing,
+    week, gaps with the first count. Raises ContractError for columns that are missing,
     instants off the grid of steps, a negative count or a budget that is not positive.
     """
     if not alarms_per_week > 0:
@@ -157,15 +167,52 @@ def detect(
         if not len(part):
             continue
         slots = _slots(part["second"].to_numpy(), seconds, current, str(zone))
+        since_day = slots.day_of(earliest)
         for series in _series(part, slots, warmup_weeks):
-            found = [*_faults(series, slots), *_gaps(series, slots)]
-            found.extend(_traffic(series, slots, alarms_per_week, warmup_weeks, found))
-            found.extend(_patterns(series, slots, alarms_per_week, warmup_weeks, found))
+            found = list(_faults(series, slots))
+            if not only_faults:
+                found.extend(_gaps(series, slots))
+                found.extend(_traffic(series, slots, alarms_per_week, warmup_weeks, found, since_day))
+                found.extend(_patterns(series, slots, alarms_per_week, warmup_weeks, found, since_day))
             for event in sorted(found, key=lambda one: (one.first, one.kind, one.metric)):
                 if slots.start[event.last] + seconds > earliest:
                     _write(events, series, slots, event, known)
     table = frames.build(EVENTS, {name: _array(name, values) for name, values in events.items()})
     return table.sort_values(["series", "started_at", "anomaly_type"], kind="stable", ignore_index=True)
+
+
+def usual(history: pd.DataFrame, *, step: timedelta, now: datetime, zone: str) -> pd.DataFrame:
+    """What each slot of each series was expected to count, and between what 90 % of counts lie: the baseline of `detect`.
+
+    `history`, `step` and `now` as there. Columns: series, slot_start, metric, counted, expected, lower, upper (people, float, NaN:
+    not known); a row per series, metric and slot, in the order of time.
+    """
+    rows = _rows(history, zone)
+    seconds = int(step.total_seconds())
+    current = frames.instant(now, "now")
+    rows = rows[rows["second"] + seconds <= current]
+    pieces: list[pd.DataFrame] = []
+    if len(rows):
+        slots = _slots(rows["second"].to_numpy(), seconds, current, zone)
+        start = pd.DatetimeIndex(slots.start.astype("datetime64[s]")).tz_localize("UTC")
+        for series in _series(rows, slots, WARMUP_WEEKS):
+            reach = USUAL_DEVIATE * np.sqrt(series.mean + series.mean**2 / series.k)
+            pieces.extend(
+                pd.DataFrame(
+                    {
+                        "series": series.name,
+                        "slot_start": start,
+                        "metric": metric,
+                        "counted": series.counts[row],
+                        "expected": series.mean[row],
+                        "lower": np.maximum(series.mean[row] - reach[row], 0.0),
+                        "upper": series.mean[row] + reach[row],
+                    }
+                )
+                for row, metric in enumerate(series.metrics)
+            )
+    names = ["series", "slot_start", "metric", "counted", "expected", "lower", "upper"]
+    return pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame(columns=names)
 
 
 def _array(name: str, values: list[Any]) -> Array:
@@ -239,6 +286,8 @@ def _series(rows: pd.DataFrame, slots: _Slots, warmup_weeks: int) -> Iterator[_S
     # 1970-01-01 was a Thursday.
     expected = baseline.expect(slots.daily(grid), (slots.first_day + 3) % 7, warm_day[owner])
     mean, k = slots.along(expected.mean), slots.along(expected.k)
+    # A series that begins later than its company has no baseline in its first week either.
+    mean[slots.day < (slots.day[np.minimum(begin, length - 1)] + 7)[owner][:, None]] = np.nan
     warm_slot = np.searchsorted(slots.day, warm_day)
     deviates = persistence.calmed(tails.deviate(grid, mean, k), mean >= 1, slots.an_hour, warm_slot[owner])
     stacked = np.full((len(grouped), 2, length), np.nan)
@@ -254,7 +303,8 @@ def _series(rows: pd.DataFrame, slots: _Slots, warmup_weeks: int) -> Iterator[_S
         if not len(mine):
             continue
         fellows = group == part["group"].iloc[-1]
-        others_count = np.stack([_others_count(came, due, fellows & (np.arange(len(owner)) != row)) for row in mine])
+        company = _others_count(came, due, fellows & (owner != number))
+        opposite = [_others_count(came, due, (owner == number) & (np.arange(len(owner)) != row)) for row in mine]
         yield _Series(
             name=str(name[0]),
             component=str(name[1]) or None,
@@ -265,12 +315,12 @@ def _series(rows: pd.DataFrame, slots: _Slots, warmup_weeks: int) -> Iterator[_S
             k=k[mine],
             raised=raised[number],
             lowered=lowered[number],
-            others_count=others_count,
+            others_count=company | np.stack(opposite),
         )
 
 
 def _others_count(came: Array, due: Array, others: Array) -> Array:
-    """Whether the chosen rows together counted somebody, and at least half of what they should."""
+    """Whether the chosen rows together counted somebody, and at least half of what they should; false where none is chosen."""
     total, hoped = came[others].sum(axis=0), due[others].sum(axis=0)
     return (total >= 1) & (hoped >= 1) & (2 * total >= hoped)
 
@@ -306,9 +356,9 @@ def _last_odd(series: _Series, first: int, last: int, up: bool) -> int:
 
 
 def _traffic(
-    series: _Series, slots: _Slots, budget: float, warmup_weeks: int, others: list[_Event]
+    series: _Series, slots: _Slots, budget: float, warmup_weeks: int, others: list[_Event], since: int
 ) -> Iterator[_Event]:
-    """Spikes and drops; a drop is not said again while a sensor is known to be at fault."""
+    """Spikes and drops, but no drop while a sensor is known to be at fault, and neither while its directions are swapped."""
     begun = int(slots.day[series.begin])
     score = np.maximum(series.raised, series.lowered)
     found = persistence.alarms(
@@ -318,11 +368,12 @@ def _traffic(
         warm=begun + 7 * warmup_weeks,
         budget=budget * (1 - PATTERN_SHARE),
         apart=int(slots.an_hour),
+        since=since,
     )
     for alarm in found:
         up = bool(series.raised[alarm.first] >= series.lowered[alarm.first])
         known = (event for event in others if event.kind == "sensor_issue" and event.decided <= alarm.first)
-        if not up and any(event.last >= alarm.first for event in known):
+        if any(event.last >= alarm.first and (not up or event.fault == "direction_swapped") for event in known):
             continue
         last = _last_odd(series, alarm.first, alarm.last, up)
         by_row = [_surprise(series, row, alarm.first, last) for row in range(len(series.metrics))]
@@ -349,7 +400,7 @@ def _traffic(
 
 
 def _patterns(
-    series: _Series, slots: _Slots, budget: float, warmup_weeks: int, others: list[_Event]
+    series: _Series, slots: _Slots, budget: float, warmup_weeks: int, others: list[_Event], since: int
 ) -> Iterator[_Event]:
     """Days of an unusual shape that no other event of the series touches: it would say the same again."""
     ended = slots.days - (0 if slots.slot[-1] == slots.a_day - 1 else 1)
@@ -359,7 +410,7 @@ def _patterns(
     scored = np.flatnonzero(~np.isnan(score))
     warm = int(slots.day[series.begin]) + 7 * warmup_weeks
     spans = [(slots.day[event.first], slots.day[event.last], slots.day[event.decided]) for event in others]
-    for day in scored[scored >= warm]:
+    for day in scored[scored >= max(warm, since)]:
         past = scored[scored < day]
         touched = any(first <= day <= last and decided <= day for first, last, decided in spans)
         if len(past) < faults.LEAST_DAYS or touched:
@@ -430,7 +481,8 @@ def _faults(series: _Series, slots: _Slots) -> Iterator[_Event]:
     complete = (~np.isnan(daily[:, :whole])).mean(axis=2).min(axis=0) >= 0.9
     one_sided = faults.imbalance(np.where(complete, entries, np.nan), exits)
     residual = faults.residuals(entries, exits)
-    exchanged = faults.swapped(daily[:, :whole], slots.daily(series.mean)[:, :whole], slots.daily(series.k)[:, :whole])
+    day_mean, day_k = (slots.daily(values)[:, :whole] for values in (series.mean, series.k))
+    exchanged = faults.joined(faults.swapped(daily[:, :whole], day_mean, day_k), faults.SWAP_APART)
     swaps = {day for span in exchanged for day in range(span.first, span.last + 1)}
     for span in exchanged:
         yield issue("direction_swapped", "all", _in_slots(span, slots), (np.nan, np.nan, np.nan))
@@ -453,16 +505,19 @@ def _in_slots(span: faults.Span, slots: _Slots) -> faults.Span:
 
 
 def _gaps(series: _Series, slots: _Slots) -> Iterator[_Event]:
+    settled = int(slots.an_hour)
     missing = np.isnan(series.counts).any(axis=0) & (np.arange(len(slots.start)) >= series.begin)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], missing, [False]])))
     for first, end in edges.reshape(-1, 2):
+        if first + settled >= len(slots.start):
+            continue
         hoped = series.mean[:, first:end].sum()
         yield _Event(
             kind="data_gap",
             metric="all",
             first=int(first),
             last=int(end) - 1,
-            decided=int(first),
+            decided=int(first) + settled,
             expected=float(hoped),
             actual=np.nan,
             stddev=np.nan,

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+NAMES: dict[str, str] = {
+    "traffic_spike": "more people than usual",
+    "traffic_drop": "fewer people than usual",
+    "unusual_pattern": "people at other hours than usual",
+    "data_gap": "no counts",
+    "stuck_at_zero": "stuck at zero while others count",
+    "frozen": "repeats one count",
+    "in_out_imbalance": "ins and outs no longer go together",
+    "direction_swapped": "in and out exchanged",
+}
+"""What happened, in a few words."""
+
 CAUSES: dict[str, tuple[str, ...]] = {
     "traffic_spike": ("event or promotion nearby", "tour group or school class", "weather driving people indoors"),
     "traffic_drop": (

@@ -1,7 +1,8 @@
 """The daily figures: one row per camera and local day of its store, and one per store and local day.
 
 Frames in, frames out: `hourly_analytics` to `daily_analytics` and to `store_daily`, with earlier rows of the same table as history
-for comparisons. Only days that have ended at `now` are written. Totals belong to the local day (23 to 25 hours);
+for comparisons. Only days that have ended at `now` are written. Sums hold the estimates of missing hours; a peak, capture and the
+shares of lines are those of measured hours. Totals belong to the local day (23 to 25 hours);
 people inside, dwell and residual of a date belong to the day from reset to reset that starts on it, so `hours` must
 reach to its end: 26 hours on either side of the dates are enough, and more changes nothing.
 """
@@ -18,35 +19,53 @@ from retail_sensors.analytics import comparisons, frames, jsontext, occupancy
 from retail_sensors.analytics.frames import DAY, HOUR, Array
 from retail_sensors.analytics.localtime import SLOTS, Calendar, calendar
 from retail_sensors.analytics.quality import Vocabulary, quality_texts
-from retail_sensors.analytics.readings import HourRows, hour_rows
+from retail_sensors.analytics.readings import HourRows, hour_rows, people_of
 from retail_sensors.analytics.roster import LINES, Layout, Roster
-from retail_sensors.analytics.traffic import ScopeHours, camera_scope, capture_rate, scope_roles, store_scope
+from retail_sensors.analytics.traffic import (
+    ScopeHours,
+    camera_scope,
+    capture_rate,
+    imputed_share,
+    scope_roles,
+    store_scope,
+)
 from retail_sensors.errors import ContractError
 from retail_sensors.tables import DAILY_ANALYTICS, STORE_DAILY
+from retail_sensors.tables.figures import counts_of
 
 _INSIDE = ("avg_occupancy", "peak_occupancy", "avg_dwell_time_minutes")
 
 
 def sensor_days(
-    hours: pd.DataFrame, roster: Roster, dates: tuple[date, date], history: pd.DataFrame, now: datetime
+    hours: pd.DataFrame,
+    roster: Roster,
+    dates: tuple[date, date],
+    history: pd.DataFrame,
+    now: datetime,
+    holidays: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """One row of `daily_analytics` per camera and ended local day, dates[0] <= date < dates[1].
 
-    `hours`: rows of `hourly_analytics`; `history`: rows of `daily_analytics` of the 364 days before. A camera has a row
-    for each day that it was asked on, or that it was declared as installed and active for. Days computed here stand before
-    stored ones as history of the later days.
+    `hours`: rows of `hourly_analytics`; `history`: rows of `daily_analytics` of the 420 days before;
+    `holidays`: rows of `holidays.same_named` of the dates and the history. A camera has a row for each day that it was asked on,
+    or that it was declared as installed and active for. Days computed here stand before stored ones as history of the later days.
     """
-    return _days(True, hours, roster.layout, dates, history, now)
+    return _days(True, hours, roster.layout, dates, history, now, holidays)
 
 
 def store_days(
-    hours: pd.DataFrame, roster: Roster, dates: tuple[date, date], history: pd.DataFrame, now: datetime
+    hours: pd.DataFrame,
+    roster: Roster,
+    dates: tuple[date, date],
+    history: pd.DataFrame,
+    now: datetime,
+    holidays: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """One row of `store_daily` per store and ended local day, dates[0] <= date < dates[1].
 
     `hours`: rows of `hourly_analytics` (of cameras, not of stores); `history`: rows of `store_daily`. Otherwise as `sensor_days`.
     """
-    return _days(False, hours, roster.layout, dates, history, now)
+    return _days(False, hours, roster.layout, dates, history, now, holidays)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +92,13 @@ class _Cells:
 
 
 def _days(
-    of_camera: bool, hours: pd.DataFrame, layout: Layout, dates: tuple[date, date], history: pd.DataFrame, now: datetime
+    of_camera: bool,
+    hours: pd.DataFrame,
+    layout: Layout,
+    dates: tuple[date, date],
+    history: pd.DataFrame,
+    now: datetime,
+    holidays: pd.DataFrame | None,
 ) -> pd.DataFrame:
     first, last = frames.day_number(dates[0]), frames.day_number(dates[1])
     if last < first:
@@ -113,10 +138,13 @@ def _days(
     peaks = _peaks(cells, scope, layout)
     distribution = _hourly_distribution(cells, scope, written)
     lines, regions = _shares(cells, hours, rows, layout, written)
-    compared = _comparisons(cells, hour.visitors, completeness, written, history, layout, first)
+    compared = _comparisons(cells, hour.visitors, completeness, written, history, holidays, layout, first)
 
     none = words.first(
-        count, (hour.rows == 0, "not_asked"), (hour.counted == 0, "no_hour_measured"), (True, "empty_cell")
+        count,
+        (hour.rows == 0, "not_asked"),
+        (hour.counted + hour.imputed == 0, "no_hour_measured"),
+        (True, "empty_cell"),
     )
     no_entries = words.first(count, (~roles.has_entrance, "no_entrance_line"), (np.isnan(hour.entries), none))
     no_exits = words.first(count, (~roles.has_entrance, "no_entrance_line"), (np.isnan(hour.exits), none))
@@ -160,8 +188,10 @@ def _days(
     )
     code = words.first(
         count,
-        (hour.counted == 0, "missing"),
-        (hour.counted < expected, "partial"),
+        (hour.counted + hour.imputed == 0, "missing"),
+        (hour.counted + hour.imputed < expected, "partial"),
+        (hour.substituted > 0, "substituted"),
+        (hour.imputed > 0, "estimated"),
         (final < expected, "provisional"),
         (True, "measured"),
     )
@@ -170,6 +200,12 @@ def _days(
     no_lines = words.first(
         count, (has_lines, ""), (no_entries > 0, no_entries), (no_exits > 0, no_exits), (True, "nobody_crossed")
     )
+    nothing = np.isnan(hour.entries) & np.isnan(hour.exits) & np.isnan(hour.passersby)
+    people = np.where(nothing, np.nan, people_of(hour.entries, hour.exits, hour.passersby))
+    share = imputed_share(
+        hour.estimated, people, hour.imputed + hour.passerby_imputed, hour.counted + hour.passerby_counted
+    )
+    no_share = words.first(count, (~nothing, ""), (roles.has_entrance, no_entries), (True, no_passersby))
     has_regions = np.zeros(count, dtype=bool)
     has_regions[written] = pd.notna(regions)
     no_regions = words.first(count, (has_regions, ""), (True, "not_collected"))
@@ -191,6 +227,7 @@ def _days(
         (("utilization",), no_utilization),
         (("occupancy",), method),
         (("in_out_residual", "data_quality_score"), no_residual),
+        (("imputed_share",), no_share),
         *(
             ((name,), words.translate(comparisons.REASONS, change.reason.reshape(-1)))
             for name, change in compared.items()
@@ -199,7 +236,7 @@ def _days(
     day = first + written % max(cells.calendar.count, 1)
     ids = layout.sensor_ids if of_camera else layout.store_ids
     return frames.build(
-        DAILY_ANALYTICS if of_camera else STORE_DAILY,
+        counts_of(DAILY_ANALYTICS if of_camera else STORE_DAILY),
         {
             "sensor_id" if of_camera else "store_id": ids[scope_id[written]],
             "date": day.astype("datetime64[D]").astype(object),
@@ -225,6 +262,7 @@ def _days(
             **{name: change.percent.reshape(-1)[written] for name, change in compared.items()},
             "data_quality_score": score[written],
             "data_completeness": completeness[written],
+            "imputed_share": share[written],
             "is_provisional": (hour.provisional | window_open)[written],
             "quality": quality_texts(words, len(written), [(names, code[written]) for names, code in notes]),
         },
@@ -291,7 +329,7 @@ def _expectations(cells: _Cells, rows: HourRows, layout: Layout) -> tuple[Array,
 
 
 class _Sums:
-    """Sums over each cell's hours, flat over (scopes, days); NaN where nothing was measured."""
+    """Sums over each cell's hours, flat over (scopes, days); NaN where nothing was measured or estimated."""
 
     def __init__(self, cells: _Cells, scope: ScopeHours) -> None:
         cell, chosen, count = cells.scope_cell, cells.scope_rows, cells.count
@@ -310,7 +348,17 @@ class _Sums:
         self.capture_hours = frames.tally(cell, capture, count)
         self.capture_entries = frames.summed(cell, np.where(capture, scope.entries[chosen], np.nan), count)
         self.capture_passersby = frames.summed(cell, np.where(capture, scope.passersby[chosen], np.nan), count)
-        self.counted = np.bincount(cell, weights=scope.counted[chosen], minlength=count)
+        self.counted, self.imputed, self.substituted, self.estimated, self.passerby_counted, self.passerby_imputed = (
+            np.bincount(cell, weights=values[chosen], minlength=count)
+            for values in (
+                scope.counted,
+                scope.imputed,
+                scope.substituted,
+                scope.estimated,
+                scope.passerby_counted,
+                scope.passerby_imputed,
+            )
+        )
         self.provisional = frames.tally(cell, (scope.counted > scope.final)[chosen], count) > 0
 
 
@@ -334,7 +382,8 @@ class _Peaks:
 
 
 def _peaks(cells: _Cells, scope: ScopeHours, layout: Layout) -> _Peaks:
-    """Only hours that every camera of the scope counted: an hour with a silent door would pass for a quiet one."""
+    """Only hours that every camera of the scope counted: an hour with a silent door would pass for a quiet one, and an estimate
+    is too smooth to name the busiest."""
     usable = scope.is_open[cells.scope_rows] & scope.is_whole[cells.scope_rows]
     usable &= ~np.isnan(scope.traffic[cells.scope_rows])
     chosen, cell = cells.scope_rows[usable], cells.scope_cell[usable]
@@ -360,7 +409,7 @@ def _peaks(cells: _Cells, scope: ScopeHours, layout: Layout) -> _Peaks:
 
 
 def _hourly_distribution(cells: _Cells, scope: ScopeHours, written: Array) -> Array:
-    """Traffic by UTC hour start of each written cell as JSON text, null for an hour without a measurement."""
+    """Traffic by UTC hour start of each written cell as JSON text, null for an hour without a measurement or an estimate."""
     place = cells.scope_cell * SLOTS + cells.scope_slot
     traffic = frames.summed(place, scope.traffic[cells.scope_rows], cells.count * SLOTS).reshape(cells.count, SLOTS)
     days = max(cells.calendar.count, 1)
@@ -383,7 +432,7 @@ def _shares(cells: _Cells, hours: pd.DataFrame, rows: HourRows, layout: Layout, 
     shares = jsontext.parsed(frames.texts(hours, "line_distribution", "hourly_analytics")[position], LINES)
     crossed = rows.entries[chosen] + rows.exits[chosen]
     crossings = np.rint(np.nan_to_num(shares) * crossed[:, None])  # shares of whole crossings: rint gives them back
-    crossings = np.where(layout.entrance[camera], crossings, np.nan)
+    crossings = np.where(layout.entrance[camera] & ~rows.imputed[chosen, None], crossings, np.nan)
     detections = jsontext.parsed(frames.texts(hours, "region_counts", "hourly_analytics")[position], LINES)
 
     output = np.full(cells.count, -1, dtype=np.int64)
@@ -428,6 +477,7 @@ def _comparisons(
     completeness: Array,
     written: Array,
     history: pd.DataFrame,
+    holidays: pd.DataFrame | None,
     layout: Layout,
     first: int,
 ) -> dict[str, comparisons.Change]:
@@ -448,4 +498,18 @@ def _comparisons(
     if len(written):
         place = (written // days, comparisons.LOOK_BACK + written % days)
         value[place], whole[place] = visitors[written], completeness[written]
-    return comparisons.changes(value, whole)
+    is_holiday, same = (
+        np.zeros((len(layout.store_ids), shape[1]), dtype=bool),
+        np.zeros((len(layout.store_ids), days), np.int64),
+    )
+    if holidays is not None and len(holidays):
+        what = "holidays"
+        store = frames.codes(layout.store_ids, frames.texts(holidays, "store_id", what))
+        day = frames.days(holidays, "date", what)
+        column = day - (first - comparisons.LOOK_BACK)
+        known = np.flatnonzero((store >= 0) & (column >= 0) & (column < shape[1]))
+        is_holiday[store[known], column[known].astype(np.int64)] = True
+        back = np.nan_to_num(day - frames.days(holidays, "reference_date", what)).astype(np.int64)
+        known = known[column[known] >= comparisons.LOOK_BACK]
+        same[store[known], column[known].astype(np.int64) - comparisons.LOOK_BACK] = back[known]
+    return comparisons.changes(value, whole, is_holiday[cells.store_of_scope], same[cells.store_of_scope])

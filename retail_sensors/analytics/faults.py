@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from retail_sensors.analytics import tails
 from retail_sensors.analytics.frames import Array
@@ -19,6 +20,8 @@ LEAST_SLOTS = 3
 LEAST_DAYS = 14
 RESIDUAL_DAYS, RESIDUAL_SPREAD, RESIDUAL_FLOOR, RESIDUAL_PEOPLE = 3, 4.0, 0.03, 20
 SWAP_DAYS, SWAP_LIMIT, SWAP_CLIP, SWAP_RMS = 2, 15.0, 3.0, 1.75
+SWAP_APART = 7
+"""Days between two swaps that are one: a baseline that half knows the exchange proves nothing for a while."""
 _HISTORY_DAYS = 28
 _SHAPE_PEOPLE, _SHAPE_KNOWN = 30, 0.75
 
@@ -37,7 +40,8 @@ def _spans(evidence: Array, belongs: Array, limit: float, least: int) -> list[Sp
     """Runs of positions that belong, with the sum of their evidence over the limit and at least `least` positions."""
     result: list[Span] = []
     edges = np.flatnonzero(np.diff(np.concatenate([[False], belongs, [False]])))
-    for first, end in edges.reshape(-1, 2):
+    pairs = edges.reshape(-1, 2)
+    for first, end in pairs[pairs[:, 1] - pairs[:, 0] >= least]:
         running = np.cumsum(evidence[first:end])
         enough = np.flatnonzero(running[least - 1 :] > limit)
         if len(enough):
@@ -47,7 +51,7 @@ def _spans(evidence: Array, belongs: Array, limit: float, least: int) -> list[Sp
 
 
 def joined(spans: list[Span], apart: int) -> list[Span]:
-    """Spans in order of time, those at most `apart` slots apart as one: first decision, sum of the evidence."""
+    """Spans in order of time, those at most `apart` positions apart as one: first decision, sum of the evidence."""
     result: list[Span] = []
     for span in sorted(spans, key=lambda one: (one.first, one.last)):
         if result and span.first - result[-1].last <= apart + 1:
@@ -98,6 +102,21 @@ def residuals(entries: Array, exits: Array) -> Array:
     return np.where(usable, (entries - exits) / np.where(usable, larger, 1.0), np.nan)
 
 
+def _recent(values: Array) -> tuple[Array, Array]:
+    """Median, and 1.4826 x median absolute deviation, of the 28 days before each day; NaN with fewer than 14 known among them."""
+    past = sliding_window_view(np.concatenate([np.full(_HISTORY_DAYS, np.nan), values]), _HISTORY_DAYS)[:-1]
+    known = (~np.isnan(past)).sum(axis=1)
+    low, high = np.maximum(known - 1, 0) // 2, np.minimum(known // 2, _HISTORY_DAYS - 1)
+
+    def middle(windows: Array) -> Array:
+        ordered = np.sort(windows, axis=1)
+        days = np.arange(len(windows))
+        return (ordered[days, low] + ordered[days, high]) / 2
+
+    centre = np.where(known >= LEAST_DAYS, middle(past), np.nan)
+    return centre, 1.4826 * middle(np.abs(past - centre[:, None]))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Imbalance:
     """Days on which the residual left its own past: spans of days, and what the residual of each day was expected to be."""
@@ -115,17 +134,9 @@ def imbalance(entries: Array, exits: Array) -> Imbalance:
     """
     values = residuals(entries, exits)
     people = np.fmax(entries, exits)
-    expected, deviate = np.full(len(values), np.nan), np.full(len(values), np.nan)
-    known: list[int] = []
-    for day, value in enumerate(values):
-        if np.isnan(value):
-            continue
-        past = values[[before for before in known if day - before <= _HISTORY_DAYS]]
-        if len(past) >= LEAST_DAYS:
-            expected[day] = np.median(past)
-            spread = 1.4826 * float(np.median(np.abs(past - expected[day])))
-            deviate[day] = (value - expected[day]) / max(spread, RESIDUAL_FLOOR, float(np.sqrt(2 / people[day])))
-        known.append(day)
+    expected, spread = _recent(values)
+    chance = np.sqrt(2 / np.maximum(people, 1.0))
+    deviate = (values - expected) / np.maximum(np.maximum(spread, RESIDUAL_FLOOR), chance)
     found = [
         span
         for side in (1, -1)
@@ -173,7 +184,6 @@ def shapes(counts: Array, mean: Array, slot_hours: float) -> Shapes:
     alone gives, E |F_n - F| = sqrt(2 F (1 - F) / (pi n)); the logarithm of their ratio with its median and 1.4826 x median absolute
     deviation (at least 0.2) over the last 28 days, at least 14.
     """
-    days = len(counts)
     known = ~np.isnan(counts) & ~np.isnan(mean)
     total = np.where(known, counts, 0.0).sum(axis=1)
     hoped = np.where(known, mean, 0.0).sum(axis=1)
@@ -184,14 +194,9 @@ def shapes(counts: Array, mean: Array, slot_hours: float) -> Shapes:
     moved = apart.sum(axis=1) * slot_hours
     chance = np.sqrt(2 * due * np.clip(1 - due, 0, 1) / np.pi / np.maximum(total, 1)[:, None]).sum(axis=1) * slot_hours
     ratio = np.log(np.maximum(moved, 1e-6) / np.maximum(chance, 1e-6))
-    usual, deviate = np.full(days, np.nan), np.full(days, np.nan)
-    for day in np.flatnonzero(usable):
-        past = ratio[max(0, day - _HISTORY_DAYS) : day][usable[max(0, day - _HISTORY_DAYS) : day]]
-        if len(past) >= LEAST_DAYS:
-            middle = float(np.median(past))
-            spread = max(1.4826 * float(np.median(np.abs(past - middle))), 0.2)
-            usual[day] = float(np.exp(middle)) * chance[day]
-            deviate[day] = (ratio[day] - middle) / spread
+    middle, spread = _recent(np.where(usable, ratio, np.nan))
+    usual = np.where(usable, np.exp(middle) * chance, np.nan)
+    deviate = np.where(usable, (ratio - middle) / np.maximum(spread, 0.2), np.nan)
     wide = apart * 2 >= apart.max(axis=1, keepdims=True)
     first = np.argmax(wide, axis=1)
     last = wide.shape[1] - 1 - np.argmax(wide[:, ::-1], axis=1)

@@ -54,10 +54,14 @@ ROWS = 90_000
 TRAIN_WEEKS = 5 * 52 + 8
 """Weeks that a model learns from at most: five years, so that a school holiday has been seen four times."""
 
+READ_WEEKS = 62
+"""Weeks that a prediction reads: the same date last year and the 4 weeks before it, with room for the calendar."""
+
+CALIBRATION_WEEKS = 8
+"""Weeks before an origin whose forecasts set the width of intervals and the choice between learner and rule."""
+
 _GROUPS = len(GROUP_STARTS)
-_READ_WEEKS = 62  # what features of one origin look back on: the same date last year and the 4 weeks before it
 _LEAST_WEEKS = 9
-_CALIBRATION_WEEKS = 8
 _NEW_WEEKS = 6
 _HALF_LIFE_DAYS = 7
 _LEANING = 0.3
@@ -75,6 +79,8 @@ class ForecastModel:
     errors of the back-test in people (`learnt_errors`, `rule_errors`; NaN: not tested) and `offsets` (series, horizon
     groups, coverages) of the learnt intervals, `rule_offsets` of the simple rule's, in widths; `pooled_...` (horizon groups,
     coverages) are those over all series.
+    `coverage` (series, horizon groups) and `pooled_coverage` (horizon groups): share of hours that the 80 % interval held in a
+    back-test, NaN where there was none (`forecast_backtest.proven`).
     `trained_from`, `trained_to`: instants between which it learnt; `calibrated_at`: up to where its offsets look;
     `untold_from`: wall-clock hour since 1970 from which on the tested parts of the learner have seen nothing.
     """
@@ -89,6 +95,8 @@ class ForecastModel:
     pooled_offsets: Array
     rule_offsets: Array
     pooled_rule_offsets: Array
+    coverage: Array
+    pooled_coverage: Array
     trained_from: datetime
     trained_to: datetime
     calibrated_at: datetime
@@ -151,8 +159,24 @@ def recalibrate(
     """
     if origin < model.trained_to:
         raise ContractError(f"The model learnt up to {model.trained_to.isoformat()}; calibrate it at a later origin.")
-    grid = forecast_grid.read(history, places, origin, _READ_WEEKS + _CALIBRATION_WEEKS, regressors, model.series)
+    grid = forecast_grid.read(history, places, origin, READ_WEEKS + CALIBRATION_WEEKS, regressors, model.series)
     return calibrate(model, grid, grid.hours, origin)
+
+
+def untaught(origin: datetime) -> ForecastModel:
+    """The model that knows no series: it answers everything by the simple rule, as long as none has been trained."""
+    return fit(forecast_grid.unread(origin), 0, origin, 0, 0)
+
+
+def confidence(model: ForecastModel, series: Array, horizons: Array) -> Array:
+    """Share of hours that the 80 % interval of each row held in the model's back-test at that distance.
+
+    Of the series by that name itself, else over all; NaN: not back-tested.
+    """
+    group = np.searchsorted(GROUP_STARTS, horizons, side="right") - 1
+    own = frames.codes(np.array(model.series, dtype=object), series)
+    found = np.where(own >= 0, model.coverage[own, group], np.nan) if len(model.series) else np.full(len(own), np.nan)
+    return np.asarray(np.where(np.isnan(found), model.pooled_coverage[group], found))
 
 
 def predict(
@@ -178,7 +202,7 @@ def predict(
     wanted = np.array(sorted(set(horizons)), dtype=np.int64)
     if len(wanted) and (wanted[0] < 1 or wanted[-1] > LAST_HORIZON):
         raise ContractError(f"Horizons run from 1 to {LAST_HORIZON} hours; {wanted[0]} to {wanted[-1]} was asked.")
-    grid = forecast_grid.read(history, places, origin, _READ_WEEKS, regressors)
+    grid = forecast_grid.read(history, places, origin, READ_WEEKS, regressors)
     first, wall = grid.clocks.first_targets(frames.instant(origin, "origin"))
     series = np.repeat(np.arange(len(grid.clocks.names)), len(wanted))
     horizon = np.tile(wanted, len(grid.clocks.names))
@@ -209,7 +233,7 @@ def predict(
 def fit(grid: Grid, origin: int, at: datetime, seed: int, rows: int) -> ForecastModel:
     """The model that learns from the columns before `origin`, which is the instant `at`."""
     weeks = origin // WEEK
-    held_out = min(_CALIBRATION_WEEKS, max((weeks - WARM_WEEKS) // 2, 0))
+    held_out = min(CALIBRATION_WEEKS, max((weeks - WARM_WEEKS) // 2, 0))
     boundary = origin - held_out * WEEK
     count = len(grid.clocks.names)
     taught = teach(grid, boundary, origin, seed, rows) if weeks >= _LEAST_WEEKS else None
@@ -226,6 +250,8 @@ def fit(grid: Grid, origin: int, at: datetime, seed: int, rows: int) -> Forecast
         pooled_offsets=np.full((_GROUPS, len(COVERAGES)), np.nan),
         rule_offsets=np.tile(_UNTESTED_OFFSETS, (count, _GROUPS, 1)),
         pooled_rule_offsets=np.tile(_UNTESTED_OFFSETS, (_GROUPS, 1)),
+        coverage=np.full((count, _GROUPS), np.nan),
+        pooled_coverage=np.full(_GROUPS, np.nan),
         trained_from=at - timedelta(hours=origin),
         trained_to=at,
         calibrated_at=at,
@@ -239,9 +265,7 @@ def calibrate(model: ForecastModel, grid: Grid, origin: int, at: datetime) -> Fo
     """The model with offsets and choices from forecasts of the weeks before a column, made by its tested parts."""
     if model.learner is None:
         return model
-    return settle(
-        model, grid, trial(model, model.learner, grid, origin - _CALIBRATION_WEEKS * WEEK, origin), origin, at
-    )
+    return settle(model, grid, trial(model, model.learner, grid, origin - CALIBRATION_WEEKS * WEEK, origin), origin, at)
 
 
 def trial(model: ForecastModel, learner: Learner, grid: Grid, start: int, end: int) -> Trial:
@@ -270,7 +294,7 @@ def trial(model: ForecastModel, learner: Learner, grid: Grid, start: int, end: i
 def settle(model: ForecastModel, grid: Grid, tried: Trial, origin: int, at: datetime) -> ForecastModel:
     """The model with offsets and choices from those forecasts of a trial whose hours ended in the 8 weeks before a column."""
     target = tried.rows.target
-    recent = np.flatnonzero((target < origin) & (target >= origin - _CALIBRATION_WEEKS * WEEK))
+    recent = np.flatnonzero((target < origin) & (target >= origin - CALIBRATION_WEEKS * WEEK))
     series, group = tried.rows.series[recent], tried.rows.group[recent]
     weight = np.exp2((target[recent] - origin) / (24 * _HALF_LIFE_DAYS))
     count = len(grid.clocks.names)
@@ -401,7 +425,7 @@ def _is_new(grid: Grid, origin: int) -> Array:
 
 def _trial_rows(grid: Grid, start: int, end: int, random: np.random.Generator) -> Rows:
     """Counted hours of [start, end) of each series, as many for each group of horizons, each with a random horizon of it."""
-    share = (end - start) / (_CALIBRATION_WEEKS * WEEK)
+    share = (end - start) / (CALIBRATION_WEEKS * WEEK)
     each = max(1, int(share * min(_TRIAL_PER_SERIES, _TRIAL_ROWS // max(1, len(grid.values) * _GROUPS))))
     edges = (*GROUP_STARTS, LAST_HORIZON + 1)
     parts = [np.empty((3, 0), dtype=np.int64)]

@@ -14,14 +14,14 @@ would. All rules answer the same hours.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 import pandas as pd
 
 from retail_sensors.analytics import forecast, forecast_grid, frames
-from retail_sensors.analytics.forecast import COVERAGES
+from retail_sensors.analytics.forecast import COVERAGES, ForecastModel
 from retail_sensors.analytics.forecast_grid import NOTHING_KNOWN, WEEK, Grid, Regressors
 from retail_sensors.analytics.forecast_learner import Rows
 from retail_sensors.analytics.frames import Array
@@ -40,8 +40,8 @@ _YEAR_WEEKS = 52
 class Backtest:
     """`metrics`: one row per series (and POOLED) and way: `series`, `way` (model or one of RULES), `n` hours, `mae`, `wape`,
     `mase`, `bias`; of the model also `coverage_n`, `coverage_80`, `coverage_95` (shares of coverage_n), `width_80` (people),
-    `wape_1`, `wape_24`, `wape_72`, `wape_168`. NULL where n is 0, or where nothing was counted. `reasons`: one row per
-    series: `series`, `reason` of the last day.
+    and at each of HORIZONS `wape_1`, ..., `held_1` (share within the 80 % interval), ... NULL where n is 0, or where nothing
+    was counted. `reasons`: one row per series: `series`, `reason` of the last day.
     """
 
     metrics: pd.DataFrame
@@ -104,6 +104,19 @@ def backtest(
     return Backtest(metrics, pd.DataFrame({"series": list(grid.clocks.names), "reason": names}))
 
 
+def proven(model: ForecastModel, tested: Backtest) -> ForecastModel:
+    """The model with the coverage that its back-test found at an hour of each group of horizons.
+
+    A series with less than a week of hours in which anybody could be expected takes the coverage over all series.
+    """
+    own = tested.metrics[tested.metrics["way"] == "model"].set_index("series")
+    held = [f"held_{horizon}" for horizon in HORIZONS]
+    found = own.reindex(list(model.series))
+    few = ~(found["coverage_n"].to_numpy(dtype=float) >= WEEK)
+    coverage = np.where(few[:, None], np.nan, found[held].to_numpy(dtype=float))
+    return replace(model, coverage=coverage, pooled_coverage=own.loc[POOLED, held].to_numpy(dtype=float))
+
+
 def _rows(grid: Grid, target: Array, block: int, horizon: int = 0) -> Rows:
     """Every counted target of every series, asked at the start of its block of so many hours, or `horizon` hours before its end."""
     series = np.repeat(np.arange(len(grid.values)), len(target))
@@ -113,7 +126,7 @@ def _rows(grid: Grid, target: Array, block: int, horizon: int = 0) -> Rows:
     return Rows(series[counted], origin[counted], target[counted])
 
 
-def _score(model: forecast.ForecastModel, grid: Grid, rows: Rows, reasons: Array) -> _Scored:
+def _score(model: ForecastModel, grid: Grid, rows: Rows, reasons: Array) -> _Scored:
     answers = forecast.answer(model, grid, rows, reasons)
     rules = (forecast_grid.same_hour_last_week, forecast_grid.mean_4, forecast_grid.median_4)
     ways = {"model": answers.point}
@@ -173,6 +186,7 @@ def _metrics(grid: Grid, start: int, day_ahead: _Scored, ahead: dict[int, _Score
                     there = np.ones(len(scored.series), dtype=bool) if number is None else scored.series == number
                     miss = np.abs(scored.ways["model"] - scored.actual)[there]
                     figures[f"wape_{horizon}"] = _share(float(miss.sum()), float(scored.actual[there].sum()))
+                    figures[f"held_{horizon}"] = _coverage(scored, there)["coverage_80"]
             yield figures
 
 

@@ -239,6 +239,12 @@ def read(
     return _grid(known, first, values, regressors)
 
 
+def unread(origin: datetime) -> Grid:
+    """The grid of no series at an origin."""
+    first = frames.instant(origin, "origin") // HOUR
+    return _grid(clocks((), None), first, np.empty((0, 0)), NOTHING_KNOWN)
+
+
 def _grid(known: Clocks, first: int, values: Array, regressors: Regressors) -> Grid:
     series, hours = values.shape
     days = hours // 24 + 366

@@ -7,10 +7,12 @@ scikit-learn that grew them: another version asks for a new training, which the 
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import sklearn
@@ -20,7 +22,7 @@ from retail_sensors.analytics.forecast_learner import Learner
 from retail_sensors.analytics.forecast_trees import Trees
 from retail_sensors.errors import ContractError
 
-FORMAT = 1
+FORMAT = 2
 
 _ARRAYS = (
     "reasons",
@@ -30,6 +32,8 @@ _ARRAYS = (
     "pooled_offsets",
     "rule_offsets",
     "pooled_rule_offsets",
+    "coverage",
+    "pooled_coverage",
 )
 _TREES = {"absolute": 2, "relative": 2, "tested": 1, "tails": 4}
 
@@ -38,8 +42,7 @@ def _names() -> list[str]:
     return [f"{part}_{number}" for part, count in _TREES.items() for number in range(count)]
 
 
-def to_bytes(model: ForecastModel) -> bytes:
-    """The model as a numpy archive."""
+def _parts(model: ForecastModel) -> tuple[str, dict[str, Any]]:
     text = {
         "format": FORMAT,
         "scikit_learn": sklearn.__version__,
@@ -58,9 +61,28 @@ def to_bytes(model: ForecastModel) -> bytes:
         parts = (*learner.absolute, *learner.relative, learner.tested, *learner.tails)
         for name, trees in zip(_names(), parts, strict=True):
             arrays |= {f"{name}_start": np.array(trees.start), f"{name}_nodes": trees.nodes, f"{name}_ends": trees.ends}
+    return json.dumps(text), arrays
+
+
+def to_bytes(model: ForecastModel) -> bytes:
+    """The model as a numpy archive."""
+    description, arrays = _parts(model)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, description=np.array(json.dumps(text)), **arrays)
+    np.savez_compressed(buffer, description=np.array(description), **arrays)
     return buffer.getvalue()
+
+
+def version_of(model: ForecastModel) -> str:
+    """A name of the model: the day up to which it learnt and a hash of all that it holds.
+
+    Not of the bytes: an archive may hold the time at which it was packed.
+    """
+    description, arrays = _parts(model)
+    digest = hashlib.sha256(description.encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return f"{model.trained_to:%Y-%m-%d}-{digest.hexdigest()[:10]}"
 
 
 def from_bytes(stored: bytes) -> ForecastModel:
@@ -99,6 +121,8 @@ def from_bytes(stored: bytes) -> ForecastModel:
             pooled_offsets=arrays["pooled_offsets"],
             rule_offsets=arrays["rule_offsets"],
             pooled_rule_offsets=arrays["pooled_rule_offsets"],
+            coverage=arrays["coverage"],
+            pooled_coverage=arrays["pooled_coverage"],
             trained_from=datetime.fromisoformat(text["trained_from"]),
             trained_to=datetime.fromisoformat(text["trained_to"]),
             calibrated_at=datetime.fromisoformat(text["calibrated_at"]),

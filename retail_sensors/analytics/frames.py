@@ -129,9 +129,15 @@ def _typed(column: Column, values: Array) -> Any:
     return pd.array(values, dtype="string")
 
 
+def columns(table: Table, values: Mapping[str, Array]) -> dict[str, Any]:
+    """The named columns of a table in its dtypes; instants in seconds, NULL as NaN or None."""
+    return {name: _typed(table.column(name), value) for name, value in values.items()}
+
+
 def build(table: Table, values: Mapping[str, Array]) -> pd.DataFrame:
     """The frame of `table.written`, in its order and dtypes; instants in seconds, NULL as NaN or None.
 
     Raises KeyError when a column of the table is not among the values.
     """
-    return pd.DataFrame({column.name: _typed(column, values[column.name]) for column in table.written}, copy=False)
+    typed = columns(table, values)
+    return pd.DataFrame({column.name: typed[column.name] for column in table.written}, copy=False)

@@ -1,7 +1,8 @@
 """The hourly figures: one row per camera and hour, and one per store and hour.
 
 Frames in, frames out: raw tables to `hourly_analytics`, and `hourly_analytics` to `store_hourly`. An hour that was asked for
-and not answered is a row without counts; an hour before a camera's installation or after `now` is no row. Both
+and not answered is a row without counts, or with the estimate that it is given; an hour before a camera's installation or after
+`now` is no row. Estimates make sums, never people inside, capture or shares of lines, which are figures of measured hours. Both
 functions need the hours of the window and up to 26 hours around it, which is what occupancy looks at: a
 wider context changes nothing. Order and doubled rows do not matter.
 """
@@ -19,6 +20,7 @@ from retail_sensors.analytics.quality import Vocabulary, quality_texts
 from retail_sensors.analytics.readings import (
     HourRows,
     asked_hours,
+    estimates,
     hour_rows,
     raw_readings,
     split_keys,
@@ -29,12 +31,15 @@ from retail_sensors.analytics.traffic import (
     ScopeHours,
     camera_scope,
     capture_rate,
+    has_wanted,
+    imputed_share,
     line_counts,
     scope_roles,
     store_scope,
     traffic_by_basis,
 )
 from retail_sensors.tables import HOURLY_ANALYTICS, STORE_HOURLY
+from retail_sensors.tables.figures import counts_of
 
 HEAT_CROSSINGS = 5
 """Most crossings beside which a heat value of 0 is believed; with more the camera had forgotten the hour's heat."""
@@ -54,12 +59,14 @@ def sensor_hours(
     window_start: datetime,
     window_end: datetime,
     now: datetime,
+    imputed: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """One row of `hourly_analytics` per camera and hour that was asked for or read, window_start <= hour < window_end.
 
     `people`, `regions`, `heat`: rows of the raw tables; `asked`: sensor_id, hour_start, outcome of `collection_log` for
-    people_counting. Cameras that are not in the roster are left out. Raises ContractError for a missing column, an
-    instant without zone or an unusable roster.
+    people_counting; `imputed`: rows of `imputed_hours`, of which those of hours that have since been measured are not looked at.
+    Cameras that are not in the roster are left out. Raises ContractError for a missing column, an instant without zone or an
+    unusable roster.
     """
     layout = roster.layout
     start, end, current = _span(window_start, window_end, now)
@@ -75,23 +82,32 @@ def sensor_hours(
 
     found, values, final = counted.at(keys)
     counts = line_counts(values, camera, layout)
-    traffic = traffic_by_basis(counts.entries, counts.exits, layout.basis[store])
     is_open = layout.is_open(store, wall)
-    wanted = np.where(layout.is_entrance[camera], counts.entries + counts.exits, counts.passersby)
-    any_role = layout.is_entrance[camera] | layout.is_passerby[camera]
-    has_counts = np.where(any_role, ~np.isnan(wanted), ~np.isnan(counts.crossings))
+    has_counts = has_wanted(counts, camera, layout)
+    given = np.stack([counts.entries, counts.exits, counts.passersby], axis=1)
+    estimate, substituted = estimates(pd.DataFrame() if imputed is None else imputed, layout).at(keys)
+    estimate[has_counts & final] = np.nan
+    used = np.fmax(given, estimate)  # what was counted in part of an hour is the least that it can have been
+    estimated = (np.nan_to_num(used) - np.nan_to_num(given)).sum(axis=1)
+    is_imputed = ~np.isnan(estimate).all(axis=1) & ((estimated > 0) | ~has_counts)
+    used = np.where(is_imputed[:, None], used, given)
+    entries, exits, passersby = used.T
+    traffic = traffic_by_basis(entries, exits, layout.basis[store])
     rows = HourRows(
         position=np.arange(len(keys)),
         camera=camera,
         second=second,
-        entries=counts.entries,
-        exits=counts.exits,
-        passersby=counts.passersby,
+        entries=entries,
+        exits=exits,
+        passersby=passersby,
         traffic=traffic,
         visitors=np.where(is_open, traffic, traffic * 0),
         is_open=is_open,
-        counted=has_counts,
+        counted=has_counts & ~is_imputed,
         complete=has_counts & final,
+        imputed=is_imputed,
+        substituted=is_imputed & substituted,
+        estimated=np.where(is_imputed, estimated, 0.0),
     )
     inside = _camera_occupancy(rows, wall, layout, current)
 
@@ -107,12 +123,14 @@ def sensor_hours(
     code = words.first(
         len(chosen),
         (rows.complete[chosen], "measured"),
+        (rows.substituted[chosen], "substituted"),
+        (rows.imputed[chosen], "estimated"),
         (rows.counted[chosen], "provisional"),
         (answered, "partial"),
         (True, "missing"),
     )
     scope = camera_scope(_taken(rows, chosen), layout)
-    extra = _camera_extras(counts, chosen, keys[chosen], regions, heat, layout, words, why[chosen])
+    extra = _camera_extras(counts, chosen, keys[chosen], is_imputed[chosen], regions, heat, layout, words, why[chosen])
     return _hour_frame("sensor", scope, layout, code, why[chosen], words, _Inside.taken(inside, chosen), extra)
 
 
@@ -121,7 +139,7 @@ def store_hours(
 ) -> pd.DataFrame:
     """One row of `store_hourly` per store and hour in which a camera of the store has a row, window_start <= hour < window_end.
 
-    `hours`: rows of `hourly_analytics`. Counts are sums over the cameras that were measured, NULL when none was;
+    `hours`: rows of `hourly_analytics`. Counts are sums over the cameras that were measured or estimated, NULL when none was;
     completeness is the share of the store's entrance cameras with a row whose counts are final.
     """
     layout = roster.layout
@@ -141,15 +159,17 @@ def store_hours(
     taken = _taken_scope(scope, chosen)
     code = words.first(
         len(chosen),
-        (taken.counted == 0, "missing"),
-        (taken.counted < taken.expected, "partial"),
+        (taken.counted + taken.imputed == 0, "missing"),
+        (taken.counted + taken.imputed < taken.expected, "partial"),
+        (taken.substituted > 0, "substituted"),
+        (taken.imputed > 0, "estimated"),
         (taken.final < taken.expected, "provisional"),
         (True, "measured"),
     )
     why = words.first(
         len(chosen),
         (taken.expected == 0, "not_asked"),
-        (taken.counted == 0, "no_camera_measured"),
+        (taken.counted + taken.imputed == 0, "no_camera_measured"),
         (True, "empty_cell"),
     )
     renumbered = np.full(len(scope.scope), -1, dtype=np.int64)
@@ -223,6 +243,7 @@ def _camera_extras(
     counts: Counts,
     chosen: Array,
     keys: Array,
+    is_imputed: Array,
     regions: pd.DataFrame,
     heat: pd.DataFrame,
     layout: Layout,
@@ -234,7 +255,7 @@ def _camera_extras(
     by_line = counts.by_line[chosen]
     entrance = layout.entrance[camera]
     crossed = np.where(np.isnan(counts.entries[chosen] + counts.exits[chosen]), np.nan, np.nansum(by_line, axis=1))
-    some = crossed > 0
+    some = (crossed > 0) & ~is_imputed
     busiest = np.where(some, np.argmax(np.nan_to_num(by_line, nan=-1.0), axis=1) + 1.0, np.nan)
     item_row, item_line = np.nonzero(entrance & some[:, None])
     distribution = jsontext.objects(
@@ -247,6 +268,7 @@ def _camera_extras(
         count,
         (some, ""),
         (~layout.is_entrance[camera], "no_entrance_line"),
+        (is_imputed, "imputed"),
         (crossed == 0, "nobody_crossed"),
         (True, why),
     )
@@ -306,6 +328,9 @@ def _store_extras(
     crossed = np.nan_to_num(rows.entries[chosen] + rows.exits[chosen])
     line_total = np.where(layout.entrance[camera], np.rint(np.nan_to_num(shares) * crossed[:, None]), np.nan)
     line_total[np.isnan(rows.entries[chosen] + rows.exits[chosen])] = np.nan
+    # the shares of the other doors would pass for those of the store, whose sum holds the estimate
+    is_imputed = np.bincount(row, weights=rows.imputed[chosen] & layout.is_entrance[camera], minlength=count) > 0
+    line_total[is_imputed[row]] = np.nan
     item, line = np.nonzero(~np.isnan(line_total))
     item_row, item_value = row[item], line_total[item, line]
     total = np.bincount(item_row, weights=item_value, minlength=count)
@@ -324,7 +349,12 @@ def _store_extras(
     has_entrance[row] = layout.per_store(layout.is_entrance)[layout.store[camera]] > 0
     measured = np.bincount(row, weights=~np.isnan(rows.entries[chosen] + rows.exits[chosen]), minlength=count) > 0
     no_line = words.first(
-        count, (some, ""), (~has_entrance, "no_entrance_line"), (measured, "nobody_crossed"), (True, why)
+        count,
+        (some, ""),
+        (~has_entrance, "no_entrance_line"),
+        (is_imputed, "imputed"),
+        (measured, "nobody_crossed"),
+        (True, why),
     )
 
     detections = jsontext.parsed(frames.texts(hours, "region_counts", "hourly_analytics")[position], LINES)
@@ -340,7 +370,7 @@ def _store_extras(
     crossings = np.where(
         heat > 0, np.rint(frames.ratio(heat, per_passage)), counted + np.nan_to_num(rows.passersby[chosen])
     )
-    crossings = np.where(np.isnan(heat), np.nan, crossings)
+    crossings = np.where(np.isnan(heat) | (rows.imputed[chosen] & (heat == 0)), np.nan, crossings)
     warm = frames.summed(row, heat, count)
     passages = frames.summed(row, np.where(np.isnan(crossings), np.nan, crossings), count)
     related = frames.summed(row, np.where(np.isnan(crossings), np.nan, heat), count)
@@ -391,6 +421,7 @@ def _hour_frame(
         (~scope.is_open, "closed"),
         (np.isnan(scope.entries), no_entries),
         (np.isnan(scope.passersby), no_passersby),
+        (scope.imputed + scope.passerby_imputed > 0, "imputed"),
         (~scope.can_capture, "partial_counts"),
         (True, "no_passersby"),
     )
@@ -414,7 +445,18 @@ def _hour_frame(
         (layout.excludes_entrants[store], "passersby_and_entries"),
         (True, "passersby"),
     )
-    partly = (scope.passerby_counted < scope.passerby_expected) & ~np.isnan(scope.passersby)
+    answered = scope.passerby_counted + scope.passerby_imputed
+    no_passersby = words.first(
+        count,
+        (np.isnan(scope.passersby), no_passersby),
+        (answered < scope.passerby_expected, "partial"),
+        # where a door was estimated too, `counts` says so
+        ((scope.passerby_imputed > 0) & (scope.imputed == 0), "imputed"),
+    )
+    share = imputed_share(
+        scope.estimated, scope.people, scope.imputed + scope.passerby_imputed, scope.counted + scope.passerby_counted
+    )
+    no_share = words.first(count, (~np.isnan(share), ""), (has_entrance, no_entries), (True, no_passersby))
     quality = quality_texts(
         words,
         count,
@@ -424,7 +466,7 @@ def _hour_frame(
             (("total_exits",), no_exits),
             (("net_flow",), no_both),
             (("traffic", "visitors"), no_traffic),
-            (("passersby",), np.where(partly, words.code("partial"), no_passersby)),
+            (("passersby",), no_passersby),
             (("capture_rate_percent",), no_rate),
             (("capture_rate_basis",), basis),
             (_PEOPLE_INSIDE, no_inside),
@@ -434,11 +476,12 @@ def _hour_frame(
             (("region_counts",), extra.regions[1]),
             (("avg_heat_value",), extra.heat[1]),
             (("heat_seconds_per_passage",), extra.heat_per_passage[1]),
+            (("imputed_share",), no_share),
         ],
     )
     key = {"sensor_id": layout.sensor_ids[scope.scope]} if of_camera else {"store_id": layout.store_ids[scope.scope]}
     return frames.build(
-        HOURLY_ANALYTICS if of_camera else STORE_HOURLY,
+        counts_of(HOURLY_ANALYTICS if of_camera else STORE_HOURLY),
         {
             **key,
             "hour_start": scope.second,
@@ -459,6 +502,7 @@ def _hour_frame(
             "avg_heat_value": extra.heat[0],
             "heat_seconds_per_passage": extra.heat_per_passage[0],
             "data_completeness": np.where(scope.expected > 0, scope.final / np.maximum(scope.expected, 1), 0.0),
+            "imputed_share": share,
             "is_provisional": ((scope.counted > scope.final) | live),
             "quality": quality,
         },

@@ -24,9 +24,10 @@ import pandas as pd
 
 from retail_sensors.analytics import frames, scores
 from retail_sensors.analytics.comparisons import COMPLETE
-from retail_sensors.analytics.frames import DAY, Array
-from retail_sensors.analytics.readings import hour_keys, last_of_each
-from retail_sensors.analytics.roster import Layout, Roster
+from retail_sensors.analytics.frames import Array
+from retail_sensors.analytics.readings import last_of_each
+from retail_sensors.analytics.roster import Roster
+from retail_sensors.analytics.store_days import StoreDays
 from retail_sensors.errors import ConfigurationError, ContractError
 from retail_sensors.tables import KPI_METRICS
 
@@ -118,8 +119,8 @@ def kpi_days(
 
     `days`: rows of `store_daily`; a store and day without a row has no figure. `history`: rows of `kpi_metrics` of the 364 days
     before; days computed here stand before stored ones. `holidays`: store_id, date of the dates and the history. Each of the others
-    may be missing. `pos`: store_id, hour_start, transactions, sales, units; NULL in an hour makes the day's NULL. `staff`: store_id,
-    date, staff_hours. `queue`: rows of `queue_performance_daily`. `stays`: store_id, date, short_stay_share of the entrance region.
+    may be missing. `pos`: store_id, hour_start, transactions, sales, units; NULL in an hour makes the day's NULL. `staff`: rows of
+    `staff_hours`. `queue`: rows of `queue_performance_daily`. `stays`: store_id, date, short_stay_share of the entrance region.
     `checkout`: store_id, date, detections, stay_over_30_s of the checkout region. Of two rows for the same day or hour the more
     complete, then the greater holds. ContractError for a missing column or dates that run backwards.
     """
@@ -129,7 +130,7 @@ def kpi_days(
             f"The dates {dates[0]} to {dates[1]} run backwards; give the first, then the day after the last."
         )
     layout = roster.layout
-    grid = _Grid(layout, first, last - first)
+    grid = StoreDays(layout, first, last - first)
     value = _values(grid, days, roster, pos, staff, queue, stays, checkout)
     complete = value[_COMPLETENESS] >= COMPLETE
     partial = np.array([metric.needs_complete_day for metric in METRICS])[:, None, None] & ~complete
@@ -164,57 +165,8 @@ def kpi_days(
     )
 
 
-class _Grid:
-    """Stores x days, and where the rows of a frame lie in it; only rows of known stores within the dates."""
-
-    def __init__(self, layout: Layout, first: int, count: int) -> None:
-        self.layout = layout
-        self.first = first
-        self.shape = (len(layout.store_ids), count)
-
-    def cells(self, frame: pd.DataFrame, what: str) -> tuple[Array, Array]:
-        """Rows of the frame that lie in the grid, and their cells."""
-        store = frames.codes(self.layout.store_ids, frames.texts(frame, "store_id", what))
-        offset = frames.days(frame, "date", what) - self.first
-        rows = np.flatnonzero((store >= 0) & (offset >= 0) & (offset < self.shape[1]))
-        return rows, store[rows] * self.shape[1] + offset[rows].astype(np.int64)
-
-    def spread(self, cell: Array, values: Array) -> Array:
-        """The values at their cells, NaN elsewhere, shape (stores, days)."""
-        result = np.full(self.shape[0] * self.shape[1], np.nan)
-        result[cell] = values
-        return result.reshape(self.shape)
-
-    def daily(self, frame: pd.DataFrame, names: tuple[str, ...], what: str) -> list[Array]:
-        """Columns of a frame by store and day, shape (stores, days); of two rows the one with the greatest values."""
-        rows, cell = self.cells(frame, what)
-        columns = [frames.numbers(frame, name, what)[rows] for name in names]
-        order = last_of_each(cell, columns)
-        return [self.spread(cell[order], column[order]) for column in columns]
-
-    def summed_hours(self, frame: pd.DataFrame, names: tuple[str, ...], what: str) -> list[Array]:
-        """Sums of hourly columns over each local day; NaN where there is no hour or one of them is NULL."""
-        store = frames.codes(self.layout.store_ids, frames.texts(frame, "store_id", what))
-        second = frames.seconds(frame, "hour_start", what)
-        rows = np.flatnonzero(store >= 0)
-        columns = [frames.numbers(frame, name, what)[rows] for name in names]
-        order = last_of_each(hour_keys(store[rows], second[rows]), columns)
-        store, second = store[rows][order], second[rows][order]
-        offset = self.layout.wall(store, second) // DAY - self.first
-        inside = (offset >= 0) & (offset < self.shape[1])
-        cell = (store * self.shape[1] + offset)[inside]
-        size = self.shape[0] * self.shape[1]
-        hours = np.bincount(cell, minlength=size)
-        return [
-            np.where(hours > 0, np.bincount(cell, weights=column[order][inside], minlength=size), np.nan).reshape(
-                self.shape
-            )
-            for column in columns
-        ]
-
-
 def _values(
-    grid: _Grid,
+    grid: StoreDays,
     days: pd.DataFrame,
     roster: Roster,
     pos: pd.DataFrame | None,
@@ -250,7 +202,7 @@ def _values(
         put("sales_per_visitor", frames.ratio(sales, visitors))
         put("sales_per_sqm", frames.ratio(sales, np.broadcast_to(_areas(roster)[:, None], grid.shape)))
     if staff is not None:
-        put("star", frames.ratio(visitors, grid.daily(staff, ("staff_hours",), "staff hours")[0]))
+        put("star", frames.ratio(visitors, grid.summed_hours(staff, ("staff",), "staff_hours")[0]))
     if queue is not None:
         columns = grid.daily(queue, tuple(_QUEUE_DAILY.values()), "queue_performance_daily")
         for name, values in zip(_QUEUE_DAILY, columns, strict=True):
@@ -300,7 +252,7 @@ def _weekly(key: Array) -> tuple[Array, Array]:
     return (key >> _DAY_BITS) * 7 + (day + 3) % 7, day
 
 
-def _past(grid: _Grid, history: pd.DataFrame, off: Array, computed: Array) -> _Past:
+def _past(grid: StoreDays, history: pd.DataFrame, off: Array, computed: Array) -> _Past:
     """The comparable values of `kpi_metrics` on other stores and days than the computed ones."""
     what = "kpi_metrics"
     store = frames.codes(grid.layout.store_ids, frames.texts(history, "scope_id", what))
@@ -317,7 +269,7 @@ def _past(grid: _Grid, history: pd.DataFrame, off: Array, computed: Array) -> _P
 
 
 def _beside(
-    grid: _Grid,
+    grid: StoreDays,
     value: Array,
     complete: Array,
     rows: tuple[Array, Array, Array],

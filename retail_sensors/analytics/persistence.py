@@ -153,11 +153,11 @@ def runs(score: Array, apart: int) -> list[tuple[int, int]]:
     return [(int(over[first]), int(over[last])) for first, last in zip(begin, end, strict=True)]
 
 
-def alarms(score: Array, day: Array, begun: int, warm: int, budget: float, apart: int) -> list[Alarm]:
+def alarms(score: Array, day: Array, begun: int, warm: int, budget: float, apart: int, since: int = 0) -> list[Alarm]:
     """The alarms of one series in order of time.
 
     `score` and `day` (a count of days that never falls) have one value per slot. Scores count from day `begun`, alarms from day
-    `warm`. The threshold of a day is learnt from the runs that ended before it.
+    `warm`, those of runs that ended before day `since` left out. The threshold of a day is learnt from the runs that ended before it.
     """
     found = runs(score, apart)
     if not found:
@@ -167,6 +167,8 @@ def alarms(score: Array, day: Array, begun: int, warm: int, budget: float, apart
     limits: dict[int, float] = {}
     result = []
     for first, last in found:
+        if day[last] < since:
+            continue
         hit: list[int] = []
         for today in range(max(int(day[first]), warm), int(day[last]) + 1):
             if today not in limits:

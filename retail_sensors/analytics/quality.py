@@ -38,6 +38,7 @@ REASONS: dict[str, str] = {
     "heat_not_held": "the camera counted crossings but no longer held the heat of the hour",
     "no_comparable_day": "the other day is missing or less than 90 % complete",
     "reference_zero": "the other day had no visitors",
+    "holiday": "one of the two days is a holiday",
     "too_few_days": "fewer than 4 complete same weekdays in the 52 weeks before",
 }
 """Reasons for NULL and what they mean. A missing hour has the outcome of its question (`timeout`, ...) as reason."""
@@ -73,11 +74,16 @@ class Vocabulary:
         return result
 
 
-def quality_texts(vocabulary: Vocabulary, count: int, notes: Iterable[tuple[tuple[str, ...], Array]]) -> Array:
-    """Each row's `quality` as JSON text from notes (columns, codes): {column: word} where the code is not 0."""
+def quality_texts(
+    vocabulary: Vocabulary, count: int, notes: Iterable[tuple[tuple[str, ...], Array]], before: Array | None = None
+) -> Array:
+    """Each row's `quality` as JSON text from notes (columns, codes): {column: word} where the code is not 0.
+
+    `before`: texts to which the notes are added; a column that they name already is said anew.
+    """
     listed = list(notes)
-    key = np.zeros(count, dtype=np.int64)
-    bound = 1
+    key = np.zeros(count, dtype=np.int64) if before is None else np.asarray(pd.factorize(before)[0], dtype=np.int64)
+    bound = int(key.max(initial=0)) + 1
     for _, code in listed:
         radix = int(code.max(initial=0)) + 1
         if bound * radix > 2**62:
@@ -88,11 +94,12 @@ def quality_texts(vocabulary: Vocabulary, count: int, notes: Iterable[tuple[tupl
     group, distinct = pd.factorize(key)
     example = np.empty(len(distinct), dtype=np.int64)
     example[group[::-1]] = np.arange(count)[::-1]
+    first = [{} if before is None else json.loads(before[row]) for row in example]
     spelled = [
         json.dumps(
-            {name: vocabulary.word(int(code[row])) for names, code in listed if code[row] for name in names},
+            known | {name: vocabulary.word(int(code[row])) for names, code in listed if code[row] for name in names},
             ensure_ascii=False,
         )
-        for row in example
+        for known, row in zip(first, example, strict=True)
     ]
     return np.array([*spelled, None], dtype=object)[group]

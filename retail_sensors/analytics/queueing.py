@@ -2,6 +2,7 @@
 
 Frames in, frames out: arrivals, doors and lanes of each store and hour to `queue_analytics`, and those rows to
 `queue_performance_daily`. Below them stand the formulas on arrays. Units: arrivals an hour, lanes open at once, minutes.
+What the input is made of belongs in `queue_inputs`, what is learnt from counted queues in `queue_model`.
 
 M/M/c (Poisson arrivals lambda a minute, c lanes that each serve mu customers a minute, one line, nobody leaves), stationary:
 
@@ -12,15 +13,17 @@ M/M/c (Poisson arrivals lambda a minute, c lanes that each serve mu customers a 
     (Gross, Shortle, Thompson, Harris: Fundamentals of Queueing Theory, chapter on M/M/c)
 
 B is written with the incomplete gamma function, which also takes lanes that are a mean over the hour, such as 2.5 (Jagers and van
-Doorn 1986). At rho >= 1 there is no stationary wait: the hour is `overloaded` and has no number. What only video or a trained
-model knows (density, movement, people detected, confidence) is not made here.
+Doorn 1986). At rho >= 1 there is no stationary wait: the hour is `overloaded` and has no number. Where counted queues have taught a
+correction, it gives mean wait W and queue length. The lanes still drain the line as fast as theta says, so that the share who wait
+becomes C = min(1, W theta), and from then on theta = C / W. What only video knows is NULL.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from datetime import time
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from datetime import date, datetime, time
 
 import numpy as np
 import pandas as pd
@@ -30,10 +33,16 @@ from retail_sensors.analytics import frames
 from retail_sensors.analytics.frames import DAY, Array
 from retail_sensors.analytics.localtime import SLOTS, calendar
 from retail_sensors.analytics.quality import Vocabulary, quality_texts
-from retail_sensors.analytics.readings import hour_keys, last_of_each
+from retail_sensors.analytics.readings import Readings, hour_keys, last_of_each
 from retail_sensors.analytics.roster import Layout, Roster
 from retail_sensors.errors import ConfigurationError
-from retail_sensors.tables import Column, Kind, Table
+from retail_sensors.tables.queues import (
+    QUEUE_ANALYTICS,
+    QUEUE_PERFORMANCE_DAILY,
+    SERVICE_RATE_PER_MINUTE,
+    TARGET_MINUTES,
+    TARGET_SHARE,
+)
 
 PLAUSIBLE = 1.5
 """Most arrivals at the tills per entry of the same hour: beyond it the input is not a count of customers."""
@@ -45,129 +54,31 @@ REASONS: dict[str, str] = {
     "no_lanes_open": "no lane was open and nobody came",
     "closed": "the store was closed all day",
     "nobody_queued": "nobody came to the tills in the open hours",
-    "no_ground_truth": "nobody counted who left the line or what was done",
+    "no_ground_truth": "nobody counted the queue, who left it, or what was done",
+    "not_all_counted": "somebody counted in some of the open hours only, or did not watch them whole",
+    "no_video": "only a picture could tell",
+    "not_learnt": "the formulas give no interval; too few hours were counted to learn one, or it did not beat the formulas",
+    "stay_from_earlier_day": "not NULL: reckoned with the share of stays over 60 s of an earlier day, at most 7 days before",
 }
-"""Reasons for NULL in `quality` of both tables, and what they mean."""
+"""Reasons for NULL in `quality` of both tables, and notes on what is not, and what they mean."""
 
-QUEUE_ANALYTICS = Table(
-    name="queue_analytics",
-    row="What queueing theory says about the tills of one store in one hour; a mean over the hour, not an observation.",
-    key=("store_id", "hour_start"),
-    time_column="hour_start",
-    columns=(
-        Column("store_id", Kind.UUID, "The store, `stores.id`.", nullable=False),
-        Column("hour_start", Kind.TIMESTAMP, "Start of the hour as an instant.", nullable=False),
-        Column("analysis_type", Kind.TEXT, "`model`: queueing formulas.", nullable=False),
-        Column("arrivals", Kind.DOUBLE, "Customers who came to the tills. NULL: `no_queue_input`.", unit="people"),
-        Column(
-            "arrivals_source",
-            Kind.TEXT,
-            "`transactions` of the till feed, or `detections_over_60_s` in the queue region. NULL: none.",
-        ),
-        Column("transactions", Kind.DOUBLE, "Transactions of the till feed. NULL: no feed."),
-        Column("lanes", Kind.DOUBLE, "Lanes reckoned with, a mean over the hour. NULL: not known."),
-        Column(
-            "lanes_source",
-            Kind.TEXT,
-            "`roster`, or `best_case`: all lanes of the store, so that the wait is a lower bound. NULL: not known.",
-        ),
-        Column("offered_load", Kind.DOUBLE, "arrivals over the service rate of one lane.", unit="lanes"),
-        Column(
-            "is_overloaded",
-            Kind.BOOLEAN,
-            "Whether more came than the lanes can serve; false if unknown.",
-            nullable=False,
-        ),
-        Column("wait_probability", Kind.DOUBLE, "Share of customers who wait at all.", unit="ratio"),
-        Column("estimated_wait_time_minutes", Kind.DOUBLE, "Mean wait before service.", unit="min"),
-        Column("wait_p90_minutes", Kind.DOUBLE, "Wait that nine of ten customers do not exceed.", unit="min"),
-        Column("share_within_target", Kind.DOUBLE, "Share of customers who wait at most the target.", unit="ratio"),
-        Column("predicted_queue_length", Kind.DOUBLE, "Mean number of customers waiting.", unit="people"),
-        Column(
-            "queue_velocity", Kind.DOUBLE, "Customers through the tills: min(arrivals, lanes x rate).", unit="1/min"
-        ),
-        Column(
-            "congestion_level",
-            Kind.TEXT,
-            "By mean wait: `low` under 2 min, `medium` under 5, `high` under 10, else, or overloaded, `critical`.",
-        ),
-        Column(
-            "abandonment_risk_score",
-            Kind.DOUBLE,
-            "Risk step by mean wait: 0.05 up to 5 min, 0.15 up to 10, 0.35 up to 15, else 0.60. Not a measured share.",
-            unit="ratio",
-        ),
-        Column(
-            "recommended_open_lanes",
-            Kind.INTEGER,
-            "Fewest lanes with which the wanted share waits at most the target; may pass what the store has.",
-        ),
-        Column("recommended_staff", Kind.INTEGER, "One person for each of those lanes.", unit="people"),
-        Column(
-            "suggested_actions",
-            Kind.JSONB,
-            'From lanes to recommended lanes, [{"action": "open_lanes" | "close_lanes" | "add_lanes", "lanes": 2}]; `add_lanes`: '
-            "beyond what the store has. [] where nothing is to be done. NULL without arrivals or lanes.",
-        ),
-        Column("queue_performance_score", Kind.DOUBLE, "100 x share_within_target, 0 when overloaded."),
-        Column("quality", Kind.JSONB, "For each column that is NULL, its reason.", nullable=False),
-    ),
-)
-
-QUEUE_PERFORMANCE_DAILY = Table(
-    name="queue_performance_daily",
-    row="The tills of one store over the open hours of one of its local days.",
-    key=("store_id", "date"),
-    time_column="date",
-    columns=(
-        Column("store_id", Kind.UUID, "The store, `stores.id`.", nullable=False),
-        Column("date", Kind.DATE, "The store's local calendar day.", nullable=False),
-        Column("avg_queue_length", Kind.DOUBLE, "Mean over the open hours of the number waiting.", unit="people"),
-        Column("max_queue_length", Kind.DOUBLE, "Highest hourly mean of the number waiting.", unit="people"),
-        Column(
-            "queue_peak_time",
-            Kind.TIME,
-            "Local start of the hour with the longest queue, or with the largest overload; the first on a tie.",
-        ),
-        Column("total_queue_time_minutes", Kind.DOUBLE, "Sum of arrivals x mean wait.", unit="min"),
-        Column("avg_wait_time", Kind.DOUBLE, "Mean wait of a customer of the day.", unit="min"),
-        Column("max_wait_time", Kind.DOUBLE, "Highest hourly mean wait.", unit="min"),
-        Column(
-            "wait_time_90th_percentile",
-            Kind.DOUBLE,
-            "Wait that nine of ten customers of the day do not exceed: the quantile of the arrival-weighted mixture of the hours.",
-            unit="min",
-        ),
-        Column("avg_service_rate", Kind.DOUBLE, "Mean over the open hours of queue_velocity.", unit="1/min"),
-        Column(
-            "total_customers_served",
-            Kind.DOUBLE,
-            "Transactions of the whole local day, else arrivals (`served` in `quality` is then `proxy`).",
-            unit="people",
-        ),
-        Column(
-            "abandonment_count", Kind.INTEGER, "Customers who left the line. NULL without counted ones.", unit="people"
-        ),
-        Column(
-            "abandonment_rate", Kind.DOUBLE, "Share of customers who left. NULL without counted ones.", unit="ratio"
-        ),
-        Column("queue_efficiency_score", Kind.DOUBLE, "100 x share of customers who waited at most the target."),
-        Column("staff_efficiency_score", Kind.DOUBLE, "100 x offered load / open lanes; over 100 when overloaded."),
-        Column("recommendations_generated", Kind.INTEGER, "Open hours with a suggested action.", nullable=False),
-        Column("recommendations_followed", Kind.INTEGER, "Followed ones. NULL: nobody recorded it."),
-        Column("overloaded_hours", Kind.INTEGER, "Open hours in which the lanes could not serve all.", nullable=False),
-        Column(
-            "data_completeness",
-            Kind.DOUBLE,
-            "Open hours with a figure, or overloaded, over open hours of the day. NULL: closed all day.",
-            unit="ratio",
-        ),
-        Column("quality", Kind.JSONB, "For each column that is NULL, its reason; `served`.", nullable=False),
-    ),
-)
+HYBRID = ("learnt_length", "learnt_lower", "learnt_upper", "length_coverage", "learnt_wait", "wait_coverage")
+"""Columns of the input that `queue_model` adds: NULL where the formulas stand."""
 
 _FULL = 1 - 1e-9  # a load that equals the lanes in decimals falls short of them in binary, and would wait for ever
+_GIVEN = (
+    "transactions",
+    "detections",
+    "stay_over_60_s",
+    "entries",
+    "open_lanes",
+    "lanes",
+    "actual_queue_length",
+    "actual_wait_minutes",
+)
+_OF_VIDEO = ("queue_density", "organization_score", "movement_detected", "people_detected", "detection_confidence")
 _WAITS = ("estimated_wait_time_minutes", "wait_p90_minutes", "wait_probability", "share_within_target")
+_MINUTES = 60
 _STEPS = 100  # Newton needs fewer than 10; the bound only keeps a defect from running for ever
 
 
@@ -175,9 +86,9 @@ _STEPS = 100  # Newton needs fewer than 10; the bound only keeps a defect from r
 class Service:
     """How fast a lane is and what is promised: customers a minute and lane, minutes, share of customers."""
 
-    rate: float = 0.8
-    target_minutes: float = 5.0
-    target_share: float = 0.8
+    rate: float = SERVICE_RATE_PER_MINUTE
+    target_minutes: float = TARGET_MINUTES
+    target_share: float = TARGET_SHARE
 
     def __post_init__(self) -> None:
         if not (self.rate > 0 and self.target_minutes >= 0 and 0 < self.target_share < 1):
@@ -213,7 +124,8 @@ def erlang_c(load: Array, lanes: Array) -> Array:
     stable = (load >= 0) & (load < _FULL * lanes)
     a, c = np.where(stable, load, 0.0), np.where(stable, lanes, 1.0)
     blocked = np.exp(special.xlogy(c, a) - a - special.gammaln(c + 1)) / special.gammaincc(c + 1, a)
-    return np.where(stable, blocked / (1 - a / c * (1 - blocked)), np.nan)
+    # at nearly full load the quotient passes 1 by its last digit
+    return np.where(stable, np.minimum(blocked / (1 - a / c * (1 - blocked)), 1.0), np.nan)
 
 
 def waits(arrivals: Array, lanes: Array, service: Service) -> Waits:
@@ -228,11 +140,38 @@ def waits(arrivals: Array, lanes: Array, service: Service) -> Waits:
         overloaded=overloaded,
         probability=probability,
         mean=mean,
-        p90=np.log(np.maximum(10 * probability, 1.0)) / theta,
-        within=1 - probability * np.exp(-theta * service.target_minutes),
+        p90=_tail_p90(probability, theta),
+        within=_within(probability, theta, service),
         length=arrivals / 60 * mean,
         theta=theta,
     )
+
+
+def corrected(found: Waits, length: Array, mean: Array, service: Service) -> Waits:
+    """The waits with a learnt queue length, and a learnt mean wait, where they are known and the formulas have numbers."""
+    computed = ~np.isnan(found.mean)
+    learnt = ~np.isnan(mean) & computed
+    share = np.minimum(mean * found.theta, 1.0)
+    # where nobody waits the drain of the line does not matter
+    theta = np.where(learnt & (share > 0), share / np.where(share > 0, mean, 1.0), found.theta)
+    probability = np.where(learnt, share, found.probability)
+    return replace(
+        found,
+        probability=probability,
+        mean=np.where(learnt, mean, found.mean),
+        p90=_tail_p90(probability, theta),
+        within=_within(probability, theta, service),
+        length=np.where(~np.isnan(length) & computed, length, found.length),
+        theta=theta,
+    )
+
+
+def _tail_p90(probability: Array, theta: Array) -> Array:
+    return np.asarray(np.log(np.maximum(10 * probability, 1.0)) / theta)
+
+
+def _within(probability: Array, theta: Array, service: Service) -> Array:
+    return np.asarray(1 - probability * np.exp(-theta * service.target_minutes))
 
 
 def lanes_needed(arrivals: Array, service: Service) -> Array:
@@ -327,32 +266,75 @@ def _actions(needed: Array, lanes: Array, of_store: Array, rostered: Array) -> A
     return np.asarray(texts)
 
 
-def queue_hours(hours: pd.DataFrame, roster: Roster, service: Service = Service()) -> pd.DataFrame:
+def by_store_hour(frame: pd.DataFrame, what: str, names: tuple[str, ...], layout: Layout) -> Readings:
+    """Number columns of a frame with store_id and hour_start, one row per known store and hour, ordered by both."""
+    store = frames.codes(layout.store_ids, frames.texts(frame, "store_id", what))
+    second = frames.seconds(frame, "hour_start", what)
+    values = np.stack([frames.numbers(frame, name, what) for name in names], axis=1)
+    known = np.flatnonzero(store >= 0)
+    keys = hour_keys(store[known], second[known])
+    order = last_of_each(keys, list(values[known].T))
+    return Readings(keys[order], values[known[order]], np.ones(len(order), dtype=bool))
+
+
+def services(store: Array, layout: Layout) -> Iterator[tuple[Array, Service]]:
+    """Each distinct service of the stores, with the positions of the rows of `store` that it holds for."""
+    said = np.stack([layout.service_rate, layout.target_minutes, layout.target_share], axis=1)[store]
+    distinct, which = np.unique(said, axis=0, return_inverse=True)
+    for code, values in enumerate(distinct.tolist()):
+        yield np.flatnonzero(which.reshape(-1) == code), Service(*values)
+
+
+def open_lanes(by_roster: Array, of_store: Array) -> Array:
+    """Lanes reckoned with: those of the roster, else all that the store has."""
+    return np.where(np.isnan(by_roster), of_store, by_roster)
+
+
+def _reckoned(given: dict[str, Array], arrivals: Array, lanes: Array, store: Array, layout: Layout) -> Waits:
+    """The waits of rows of several stores, with what was learnt."""
+    result = {field.name: np.full(len(store), np.nan) for field in fields(Waits)}
+    for rows, service in services(store, layout):
+        found = waits(arrivals[rows], lanes[rows], service)
+        found = corrected(found, given["learnt_length"][rows], given["learnt_wait"][rows], service)
+        for name, values in result.items():
+            values[rows] = getattr(found, name)
+    return Waits(**{**result, "overloaded": result["overloaded"] == 1})
+
+
+def queue_hours(hours: pd.DataFrame, roster: Roster) -> pd.DataFrame:
     """One row of QUEUE_ANALYTICS per store and hour of the input, ordered by both.
 
     `hours`: store_id, hour_start; transactions (NULL: no till feed), detections in the regions of role `queue`, stay_over_60_s (the
-    share of them that stays longer), entries of the store, open_lanes by roster (NULL: none), lanes of the store. Of two rows for
-    one store and hour the one with more transactions, then detections, holds. Stores that are not in the roster are
-    left out. Raises ContractError for a missing column.
+    share of them that stays longer; stay_is_earlier: of an earlier day), entries of the store, open_lanes by roster (NULL: none),
+    lanes of the store, actual_queue_length and actual_wait_minutes as counted, and HYBRID. Of two rows for one store and hour the
+    one with more transactions, then detections, holds. Stores that are not in the roster are left out. Raises ContractError
+    for a missing column.
     """
     what, layout = "queue input", roster.layout
     store = frames.codes(layout.store_ids, frames.texts(hours, "store_id", what))
     second = frames.seconds(hours, "hour_start", what)
-    names = ("transactions", "detections", "stay_over_60_s", "entries", "open_lanes", "lanes")
+    names = (*_GIVEN, *HYBRID)
     given = {name: frames.numbers(hours, name, what) for name in names}
+    earlier = frames.flags(hours, "stay_is_earlier", what)
     kept = np.flatnonzero(store >= 0)
     order = kept[last_of_each(hour_keys(store[kept], second[kept]), [given[name][kept] for name in names])]
-    store, second = store[order], second[order]
+    store, second, earlier = store[order], second[order], earlier[order]
     given = {name: values[order] for name, values in given.items()}
     count = len(order)
 
-    arrivals, from_till = arrivals_of(*(given[name] for name in names[:4]))
+    arrivals, from_till = arrivals_of(*(given[name] for name in _GIVEN[:4]))
     known = ~np.isnan(arrivals)
     rostered = ~np.isnan(given["open_lanes"])
-    lanes = np.where(rostered, given["open_lanes"], given["lanes"])
-    result = waits(arrivals, lanes, service)
-    needed = lanes_needed(arrivals, service)
-    through = np.minimum(arrivals / 60, lanes * service.rate)
+    lanes = open_lanes(given["open_lanes"], given["lanes"])
+    result = _reckoned(given, arrivals, lanes, store, layout)
+    is_hybrid = ~(np.isnan(given["learnt_length"]) & np.isnan(given["learnt_wait"])) & ~np.isnan(result.mean)
+    needed, through = np.full(count, np.nan), np.full(count, np.nan)
+    for rows, service in services(store, layout):
+        needed[rows] = lanes_needed(arrivals[rows], service)
+        through[rows] = np.minimum(arrivals[rows] / 60, lanes[rows] * service.rate)
+    interval = {name: np.where(is_hybrid, given[name], np.nan) for name in HYBRID}
+    actual_wait = given["actual_wait_minutes"]
+    accuracy = np.maximum(1 - np.abs(result.mean - actual_wait) / np.maximum(actual_wait, 1.0), 0.0)
 
     words = Vocabulary()
     source = words.first(count, (known, ""), (True, "no_queue_input"))
@@ -368,23 +350,40 @@ def queue_hours(hours: pd.DataFrame, roster: Roster, service: Service = Service(
     level = congestion_levels(result.mean, result.overloaded)
     no_level = np.where(result.overloaded, 0, no_wait)
     no_feed = words.first(count, (from_till, ""), (True, "no_queue_input"))
+    no_actual_wait = words.first(count, (np.isnan(actual_wait), "no_ground_truth"), (True, ""))
+
+    def unless_learnt(values: Array) -> Array:
+        return words.first(count, (np.isnan(values), "not_learnt"), (True, ""))
+
+    noted = words.first(count, (source > 0, source), (earlier & ~from_till, "stay_from_earlier_day"), (True, ""))
     notes = [
-        (("arrivals", "arrivals_source", "offered_load"), source),
+        (("arrivals",), noted),
+        (("arrivals_source", "offered_load"), source),
         (("recommended_open_lanes", "recommended_staff"), source),
         (("transactions",), no_feed),
         (("lanes", "lanes_source"), no_lanes),
         (("queue_velocity", "suggested_actions"), no_flow),
         ((*_WAITS, "predicted_queue_length", "abandonment_risk_score"), no_wait),
         (("congestion_level", "queue_performance_score"), no_level),
+        (("confidence_lower", "confidence_upper", "prediction_confidence"), unless_learnt(interval["learnt_lower"])),
+        (("wait_time_confidence",), unless_learnt(interval["wait_coverage"])),
+        (
+            ("measured_queue_length",),
+            words.first(count, (np.isnan(given["actual_queue_length"]), "no_ground_truth"), (True, "")),
+        ),
+        (("actual_wait_time",), no_actual_wait),
+        (("prediction_accuracy",), np.where(no_actual_wait > 0, no_actual_wait, no_wait)),
+        (_OF_VIDEO, words.first(count, (True, "no_video"))),
     ]
     till = np.where(from_till, "transactions", "detections_over_60_s").astype(object)
     lane_words = np.where(rostered, "roster", "best_case").astype(object)
-    return frames.build(
+    nothing = np.full(count, np.nan)
+    figures = frames.build(
         QUEUE_ANALYTICS,
         {
             "store_id": layout.store_ids[store],
             "hour_start": second,
-            "analysis_type": np.full(count, "model", dtype=object),
+            "analysis_type": np.where(is_hybrid, "hybrid", "model").astype(object),
             "arrivals": arrivals,
             "arrivals_source": _known(known, till),
             "transactions": given["transactions"],
@@ -392,31 +391,47 @@ def queue_hours(hours: pd.DataFrame, roster: Roster, service: Service = Service(
             "lanes_source": _known(~np.isnan(lanes), lane_words),
             "offered_load": result.load,
             "is_overloaded": result.overloaded,
+            "measured_queue_length": given["actual_queue_length"],
+            "predicted_queue_length": result.length,
+            "confidence_lower": interval["learnt_lower"],
+            "confidence_upper": interval["learnt_upper"],
+            "prediction_confidence": interval["length_coverage"],
+            "queue_density": nothing,
+            "organization_score": nothing,
+            "movement_detected": np.zeros(count, dtype=bool),
+            "queue_velocity": through,
             "wait_probability": result.probability,
             "estimated_wait_time_minutes": result.mean,
             "wait_p90_minutes": result.p90,
             "share_within_target": result.within,
-            "predicted_queue_length": result.length,
-            "queue_velocity": through,
-            "congestion_level": level,
+            "wait_time_confidence": interval["wait_coverage"],
             "abandonment_risk_score": abandonment_steps(result.mean),
+            "congestion_level": level,
             "recommended_open_lanes": needed,
             "recommended_staff": needed,
             "suggested_actions": _actions(needed, lanes, given["lanes"], rostered),
             "queue_performance_score": np.where(result.overloaded, 0.0, 100 * result.within),
+            "frame_analyzed": np.zeros(count, dtype=bool),
+            "people_detected": nothing,
+            "detection_confidence": nothing,
+            "actual_wait_time": actual_wait,
+            "prediction_accuracy": accuracy,
             "quality": quality_texts(words, count, notes),
         },
     )
+    # a frame is built with flags that are known; this one never is
+    return figures.assign(movement_detected=pd.array([None] * count, dtype="boolean"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Days:
-    """Store-days of the rows, `cell` of each row, and the number of open hours that each day has."""
+    """Store-days of the rows, `cell` of each row, and of each day the number of open hours and the instant of its end."""
 
     store: Array
     day: Array
     cell: Array
     open_hours: Array
+    end: Array
 
     @property
     def count(self) -> int:
@@ -430,28 +445,36 @@ def _days_of(store: Array, second: Array, layout: Layout) -> _Days:
     cell = np.cumsum(begins) - 1
     store, day = store[begins], day[begins]
     if not len(day):
-        return _Days(store, day, cell, np.empty(0))
+        return _Days(store, day, cell, np.empty(0), np.empty(0))
     first = int(day.min())
     midnights = np.zeros(len(layout.store_ids), dtype=np.int64)
     days = calendar(layout.zones, layout.zone, midnights, first, int(day.max()) - first + 1)
     row, slot = np.nonzero(np.arange(SLOTS) < days.lengths[store, day - first][:, None])
     instants = days.starts[store[row], day[row] - first] + slot * frames.HOUR
     is_open = layout.is_open(store[row], layout.wall(store[row], instants))
-    return _Days(store, day, cell, frames.tally(row, is_open, len(day)))
+    return _Days(store, day, cell, frames.tally(row, is_open, len(day)), days.starts[store, day - first + 1])
 
 
-def queue_days(hours: pd.DataFrame, roster: Roster) -> pd.DataFrame:
-    """One row of QUEUE_PERFORMANCE_DAILY per store and local day of which the input has an hour, ordered by both.
+def queue_days(
+    hours: pd.DataFrame, counted: pd.DataFrame, roster: Roster, dates: tuple[date, date], now: datetime
+) -> pd.DataFrame:
+    """One row of QUEUE_PERFORMANCE_DAILY per store and local day in the half-open `dates` that has ended at `now` and of which the
+    input has an hour, ordered by both.
 
-    `hours`: rows of QUEUE_ANALYTICS, unique by store and hour, whole local days. An hour without arrivals or lanes is left out and
-    shows in `data_completeness`. Of a day with an overloaded hour no mean or maximum exists; its p90 does while the overloaded
-    arrivals are less than a tenth. Stores that are not in the roster are left out.
+    `hours`: rows of QUEUE_ANALYTICS, unique by store and hour, whole local days; rows of other days are left out. `counted`: rows
+    of QUEUE_GROUND_TRUTH. An hour without arrivals or lanes is left out and shows in `data_completeness`. Of a day with an
+    overloaded hour no mean or maximum exists; its p90 does while the overloaded arrivals are less than a tenth. Stores
+    that are not in the roster are left out.
     """
     what, layout, words = "queue_analytics", roster.layout, Vocabulary()
     store = frames.codes(layout.store_ids, frames.texts(hours, "store_id", what))
     kept = np.flatnonzero(store >= 0)
     second = frames.seconds(hours, "hour_start", what)
+    day = layout.wall(store[kept], second[kept]) // DAY
+    kept = kept[(day >= frames.day_number(dates[0])) & (day < frames.day_number(dates[1]))]
     kept = kept[np.lexsort((second[kept], store[kept]))]
+    days = _days_of(store[kept], second[kept], layout)
+    kept = kept[(days.end <= frames.instant(now, "now"))[days.cell]]
     store, second = store[kept], second[kept]
     days = _days_of(store, second, layout)
     count = days.count
@@ -464,7 +487,7 @@ def queue_days(hours: pd.DataFrame, roster: Roster) -> pd.DataFrame:
     wait, length = column("estimated_wait_time_minutes"), column("predicted_queue_length")
     over = is_open & frames.flags(hours, "is_overloaded", what)[kept]
     known = is_open & ~np.isnan(wait)
-    counted = known | over
+    figured = known | over
 
     known_hours = frames.tally(days.cell, known, count)
     over_hours = frames.tally(days.cell, over, count)
@@ -478,12 +501,19 @@ def queue_days(hours: pd.DataFrame, roster: Roster) -> pd.DataFrame:
         np.maximum.at(result, days.cell[known], values[known])
         return np.where(known_hours > 0, result, np.nan)
 
-    customers = total(arrivals, counted)
+    customers = total(arrivals, figured)
     queue_time = total(arrivals * wait, known)
     served_hour = np.where(np.isnan(column("transactions")), arrivals, column("transactions"))
     served = frames.summed(days.cell, served_hour, count)
     proxy = frames.tally(days.cell, np.isnan(column("transactions")) & ~np.isnan(arrivals), count) > 0
     within = np.where(over, 0.0, column("share_within_target"))
+    # a mean of shares of 1 passes 1 by its last digit
+    in_time = frames.ratio(total(arrivals * within, figured), customers)
+    leavers = by_store_hour(counted, "queue_ground_truth", ("abandoned", "served", "minutes_counted"), layout)
+    left, helped, minutes = leavers.at(hour_keys(store, second))[1].T
+    left_rows = is_open & ~np.isnan(left) & ~np.isnan(helped)
+    any_counted = frames.tally(days.cell, left_rows, count) > 0
+    all_counted = any_counted & (frames.tally(days.cell, left_rows & (minutes >= _MINUTES), count) == days.open_hours)
 
     probability = column("wait_probability")
     # nobody waits at a probability of 0: its decay, which C / E W would give, does not matter
@@ -523,6 +553,17 @@ def queue_days(hours: pd.DataFrame, roster: Roster) -> pd.DataFrame:
     no_peak = words.first(count, (blind > 0, blind), (~has_peak, "nobody_queued"), (True, ""))
     no_served = words.first(count, (np.isnan(served), "no_queue_input"), (True, ""))
     always = words.first(count, (True, "no_ground_truth"))
+    abandonment = frames.ratio(total(left, left_rows), total(left + helped, left_rows))
+    no_leavers = words.first(
+        count, (all_counted, ""), (any_counted, "not_all_counted"), (days.open_hours == 0, "closed"), (True, always)
+    )
+    no_rate = words.first(
+        count,
+        (~np.isnan(abandonment), ""),
+        (any_counted, "nobody_queued"),
+        (days.open_hours == 0, "closed"),
+        (True, always),
+    )
     notes = [
         (("avg_queue_length", "max_queue_length", "total_queue_time_minutes", "max_wait_time"), no_mean),
         (("avg_wait_time",), no_wait),
@@ -531,7 +572,9 @@ def queue_days(hours: pd.DataFrame, roster: Roster) -> pd.DataFrame:
         (("avg_service_rate", "staff_efficiency_score"), blind),
         (("queue_efficiency_score",), no_share),
         (("total_customers_served",), no_served),
-        (("abandonment_count", "abandonment_rate", "recommendations_followed"), always),
+        (("recommendations_followed",), always),
+        (("abandonment_count",), no_leavers),
+        (("abandonment_rate",), no_rate),
         (("data_completeness",), words.first(count, (days.open_hours == 0, "closed"), (True, ""))),
         (("served",), words.first(count, (np.isnan(served), ""), (proxy, "proxy"), (True, "transactions"))),
     ]
@@ -553,14 +596,12 @@ def queue_days(hours: pd.DataFrame, roster: Roster) -> pd.DataFrame:
             "avg_wait_time": unless(no_wait, frames.ratio(queue_time, customers)),
             "max_wait_time": unless(no_mean, highest(wait)),
             "wait_time_90th_percentile": p90,
-            "avg_service_rate": unless(blind, frames.ratio(total(column("queue_velocity"), counted), hours_known)),
+            "avg_service_rate": unless(blind, frames.ratio(total(column("queue_velocity"), figured), hours_known)),
             "total_customers_served": served,
-            "abandonment_count": nothing,
-            "abandonment_rate": nothing,
-            "queue_efficiency_score": unless(
-                no_share, 100 * frames.ratio(total(arrivals * within, counted), customers)
-            ),
-            "staff_efficiency_score": unless(blind, 100 * frames.ratio(total(load, counted), total(lanes, counted))),
+            "abandonment_count": unless(no_leavers, total(left, left_rows)),
+            "abandonment_rate": abandonment,
+            "queue_efficiency_score": unless(no_share, 100 * np.minimum(in_time, 1.0)),
+            "staff_efficiency_score": unless(blind, 100 * frames.ratio(total(load, figured), total(lanes, figured))),
             "recommendations_generated": frames.tally(days.cell, advised, count).astype(np.float64),
             "recommendations_followed": nothing,
             "overloaded_hours": over_hours.astype(np.float64),

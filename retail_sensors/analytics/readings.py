@@ -14,6 +14,7 @@ from retail_sensors.analytics import frames
 from retail_sensors.analytics.frames import Array
 from retail_sensors.analytics.roster import Layout
 
+_IMPUTED = ('"counts": "estimated"', '"counts": "substituted"')
 _SECOND_BITS = 34  # 2**34 seconds reach the year 2514
 
 
@@ -107,7 +108,8 @@ class HourRows:
     """Rows of `hourly_analytics` as arrays, ordered by camera and hour; NaN is NULL.
 
     `position` is the row's place in the frame, where its JSON texts are. `counted`: the camera answered with the counts that its
-    lines are for; `complete`: and they are final.
+    lines are for; `complete`: and they are final. `imputed`: some of the counts is an estimate, so that the hour is neither;
+    `substituted`: and it comes from other doors or days. `estimated`: estimated people, 0 in other hours.
     """
 
     position: Array
@@ -121,6 +123,45 @@ class HourRows:
     is_open: Array
     counted: Array
     complete: Array
+    imputed: Array
+    substituted: Array
+    estimated: Array
+
+
+def people_of(entries: Array, exits: Array, passersby: Array) -> Array:
+    """Entries, exits and passers-by of each row together, a NULL as 0: what shares of estimates are shares of."""
+    return np.asarray(np.nan_to_num(entries) + np.nan_to_num(exits) + np.nan_to_num(passersby))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimates:
+    """Rows of `imputed_hours`: `keys` ascending and unique, `values` (rows, 3) entries, exits, passers-by; NaN is NULL."""
+
+    keys: Array
+    values: Array
+    substituted: Array
+
+    def at(self, keys: Array) -> tuple[Array, Array]:
+        """For each key its values, NaN where there is no estimate, and whether they come from other doors or days."""
+        if not len(self.keys):
+            return np.full((len(keys), 3), np.nan), np.zeros(len(keys), dtype=bool)
+        position = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        found = self.keys[position] == keys
+        return np.where(found[:, None], self.values[position], np.nan), found & self.substituted[position]
+
+
+def estimates(frame: pd.DataFrame, layout: Layout) -> Estimates:
+    """The rows of an `imputed_hours` frame for known cameras; of two for one camera and hour the greater holds."""
+    what = "imputed_hours"
+    camera = frames.codes(layout.sensor_ids, frames.texts(frame, "sensor_id", what))
+    second = frames.seconds(frame, "hour_start", what)
+    values = np.stack([frames.numbers(frame, name, what) for name in ("entries", "exits", "passersby")], axis=1)
+    substituted = frames.texts(frame, "quality", what) == "substituted"
+    known = np.flatnonzero(camera >= 0)
+    keys = hour_keys(camera[known], second[known])
+    order = last_of_each(keys, [*values[known].T])
+    rows = known[order]
+    return Estimates(keys[order], values[rows], substituted[rows])
 
 
 def hour_rows(frame: pd.DataFrame, layout: Layout) -> HourRows:
@@ -134,6 +175,7 @@ def hour_rows(frame: pd.DataFrame, layout: Layout) -> HourRows:
     names = ("data_completeness", "total_entries", "total_exits", "passersby", "traffic", "visitors")
     value = {name: frames.numbers(frame, name, what) for name in names}
     is_open = frames.flags(frame, "is_open", what)
+    share = np.nan_to_num(frames.numbers(frame, "imputed_share", what))
     known = np.flatnonzero(camera >= 0)
     if np.isfinite(layout.installed).any():
         store = layout.store[camera[known]]
@@ -144,6 +186,14 @@ def hour_rows(frame: pd.DataFrame, layout: Layout) -> HourRows:
     camera = camera[rows]
     entries, exits, passersby = (value[name][rows] for name in ("total_entries", "total_exits", "passersby"))
     complete = value["data_completeness"][rows] >= 1
+    imputed, substituted = np.zeros((2, len(rows)), dtype=bool)
+    unfinished = np.flatnonzero(~complete & ~(np.isnan(entries) & np.isnan(exits) & np.isnan(passersby)))
+    if len(unfinished):
+        quality = frames.texts(frame[["quality"]].iloc[rows[unfinished]], "quality", what)
+        imputed[unfinished], substituted[unfinished] = (
+            [text is not None and any(word in text for word in words) for text in quality]
+            for words in (_IMPUTED, _IMPUTED[1:])
+        )
     counted = np.where(layout.is_entrance[camera], ~np.isnan(entries) & ~np.isnan(exits), ~np.isnan(passersby))
     return HourRows(
         position=rows,
@@ -155,6 +205,9 @@ def hour_rows(frame: pd.DataFrame, layout: Layout) -> HourRows:
         traffic=value["traffic"][rows],
         visitors=value["visitors"][rows],
         is_open=is_open[rows],
-        counted=counted | complete,
+        counted=(counted & ~imputed) | complete,
         complete=complete,
+        imputed=imputed,
+        substituted=substituted,
+        estimated=share[rows] * people_of(entries, exits, passersby),
     )

@@ -17,6 +17,7 @@ from retail_sensors.analytics.frames import Array
 from retail_sensors.analytics.localtime import walls
 from retail_sensors.analytics.opening import minute_of_week, open_hours_of_week
 from retail_sensors.errors import ContractError
+from retail_sensors.tables.queues import SERVICE_RATE_PER_MINUTE, TARGET_MINUTES, TARGET_SHARE
 
 LINES = ("1", "2", "3", "4")
 """Keys of a camera's lines, and of its regions, in JSON."""
@@ -32,7 +33,8 @@ class Layout:
     Per camera: `sensor_ids`, `names`, `store` (position of its store), `entrance`, `inverted`, `passerby` and `regions`
     (cameras, 4), `heat_scale`, `installed` (day, NaN if not said), `active`. Per store: `store_ids`, `zone` (position in
     `zones`), `reset` (seconds after midnight), `basis` (position in BASES), `excludes_entrants`, `capacity` (NaN if not
-    said), `opening` (position in `open_weeks`).
+    said), `opening` (position in `open_weeks`), and of its tills `lanes` (NaN if not said), `service_rate` (customers a
+    minute and lane), `target_minutes`, `target_share`, `star_target` (visitors a staff hour, NaN if not said).
     """
 
     sensor_ids: Array
@@ -54,6 +56,11 @@ class Layout:
     capacity: Array
     open_weeks: Array
     opening: Array
+    lanes: Array
+    service_rate: Array
+    target_minutes: Array
+    target_share: Array
+    star_target: Array
 
     @property
     def is_entrance(self) -> Array:
@@ -98,6 +105,7 @@ class Roster:
     """The estate: frames with the columns of `stores`, `sensor_metadata`, `counting_lines`, `region_configurations`.
 
     A camera without any row in `lines` counts entrances on all four, one without any in `regions` shows what it reports.
+    `service` has the columns of `store_service`; a store without a row in it has the defaults.
     Inactive cameras belong here too: what they counted still counts.
     """
 
@@ -105,6 +113,7 @@ class Roster:
     sensors: pd.DataFrame
     lines: pd.DataFrame
     regions: pd.DataFrame
+    service: pd.DataFrame | None = None
 
     @cached_property
     def layout(self) -> Layout:
@@ -168,6 +177,14 @@ class Roster:
         regions[camera[camera >= 0], region[camera >= 0]] = True
         regions[~regions.any(axis=1)] = True
 
+        service = pd.DataFrame() if self.service is None else self.service
+        served = frames.codes(store_ids, frames.texts(service, "store_id", "store_service"))
+
+        def of_tills(name: str, default: float) -> Array:
+            values = np.full(len(stores), default)
+            values[served[served >= 0]] = frames.numbers(service, name, "store_service")[served >= 0]
+            return values
+
         return Layout(
             sensor_ids=sensor_ids,
             names=names,
@@ -188,4 +205,9 @@ class Roster:
             capacity=np.where(capacity > 0, capacity, np.nan),
             open_weeks=np.array(masks, dtype=bool).reshape(len(masks), 7 * 24 * 60),
             opening=opening,
+            lanes=of_tills("lanes", np.nan),
+            service_rate=of_tills("service_rate_per_minute", SERVICE_RATE_PER_MINUTE),
+            target_minutes=of_tills("target_minutes", TARGET_MINUTES),
+            target_share=of_tills("target_share", TARGET_SHARE),
+            star_target=of_tills("star_target", np.nan),
         )

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from retail_sensors.analytics import frames
-from retail_sensors.analytics.comparisons import LOOK_BACK
+from retail_sensors.analytics.comparisons import YEAR
 from retail_sensors.analytics.frames import Array
 
 MOST, LEAST = 8, 4
@@ -53,7 +53,7 @@ class Like:
 def last_comparable(
     rows: tuple[Array, Array], group: Array, day: Array, value: Array, *, including: bool = False
 ) -> Like:
-    """The last MOST values of each row's group within LOOK_BACK days before the row's day.
+    """The last MOST values of each row's group within YEAR days before the row's day.
 
     `rows`: group and day of the rows to compare. `group`, `day`, `value`: the comparable values, one for each group and day; NaN
     ones are passed over. Groups and days are whole numbers from 0. `including`: the value of the row's own day is one of them.
@@ -64,7 +64,7 @@ def last_comparable(
     key, taken = key[order], value[known][order]
     wanted = (rows[0].astype(np.int64) << _DAY_BITS) | rows[1].astype(np.int64)
     end = np.searchsorted(key, wanted, side="right" if including else "left")
-    oldest = np.maximum(rows[1].astype(np.int64) - LOOK_BACK, 0)
+    oldest = np.maximum(rows[1].astype(np.int64) - YEAR, 0)
     start = np.searchsorted(key, (rows[0].astype(np.int64) << _DAY_BITS) | oldest)
     place = end[:, None] + np.arange(-MOST, 0)
     inside = place >= start[:, None]

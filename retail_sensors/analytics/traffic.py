@@ -16,7 +16,7 @@ import numpy as np
 
 from retail_sensors.analytics import frames
 from retail_sensors.analytics.frames import Array
-from retail_sensors.analytics.readings import HourRows, hour_keys, split_keys
+from retail_sensors.analytics.readings import HourRows, hour_keys, people_of, split_keys
 from retail_sensors.analytics.roster import Layout
 
 
@@ -60,6 +60,13 @@ def line_counts(values: Array, camera: Array, layout: Layout) -> Counts:
     )
 
 
+def has_wanted(counts: Counts, camera: Array, layout: Layout) -> Array:
+    """Whether each row holds the counts that its camera is for: those of its entrance or passer-by lines, without either any."""
+    wanted = np.where(layout.is_entrance[camera], counts.entries + counts.exits, counts.passersby)
+    any_role = layout.is_entrance[camera] | layout.is_passerby[camera]
+    return np.where(any_role, ~np.isnan(wanted), ~np.isnan(counts.crossings))
+
+
 def traffic_by_basis(entries: Array, exits: Array, basis: Array) -> Array:
     """Entries, exits or their mean by the position of the basis in `roster.BASES`; NaN when an input is."""
     return np.where(basis == 0, entries, np.where(basis == 1, exits, (entries + exits) / 2))
@@ -74,8 +81,9 @@ def capture_rate(entries: Array, passersby: Array, excludes_entrants: Array) -> 
 class ScopeHours:
     """Figures of one scope (a camera or a store) and hour, ordered by both; NaN is NULL.
 
-    `expected`, `counted`, `final`: how many cameras of the scope have a row, counted, counted finally. `passerby_expected` and
-    `passerby_counted`: the same of cameras with a passer-by line.
+    `expected`, `counted`, `final`, `imputed`: how many cameras of the scope have a row, counted, counted finally, were
+    estimated instead. `passerby_expected`, `passerby_counted`, `passerby_imputed`: the same of cameras with a passer-by line.
+    `substituted`: how many of either were estimated from other doors or days; `estimated`: estimated people.
     """
 
     scope: Array
@@ -89,12 +97,22 @@ class ScopeHours:
     expected: Array
     counted: Array
     final: Array
+    imputed: Array
     passerby_expected: Array
     passerby_counted: Array
+    passerby_imputed: Array
+    substituted: Array
+    estimated: Array
+
+    @property
+    def people(self) -> Array:
+        """Entries, exits and passers-by together, NaN where none of them is known."""
+        nothing = np.isnan(self.entries) & np.isnan(self.exits) & np.isnan(self.passersby)
+        return np.where(nothing, np.nan, people_of(self.entries, self.exits, self.passersby))
 
     @property
     def is_whole(self) -> Array:
-        """Whether every camera of the scope that has a row counted."""
+        """Whether every camera of the scope that has a row counted; an estimate is no count."""
         return (self.expected > 0) & (self.counted == self.expected)
 
     @property
@@ -119,13 +137,17 @@ def camera_scope(rows: HourRows, layout: Layout) -> ScopeHours:
         expected=ones,
         counted=rows.counted.astype(np.int64),
         final=rows.complete.astype(np.int64),
+        imputed=rows.imputed.astype(np.int64),
         passerby_expected=layout.is_passerby[rows.camera].astype(np.int64),
-        passerby_counted=(~np.isnan(rows.passersby)).astype(np.int64),
+        passerby_counted=(~np.isnan(rows.passersby) & ~rows.imputed).astype(np.int64),
+        passerby_imputed=(layout.is_passerby[rows.camera] & rows.imputed).astype(np.int64),
+        substituted=rows.substituted.astype(np.int64),
+        estimated=rows.estimated,
     )
 
 
 def store_scope(rows: HourRows, layout: Layout) -> tuple[ScopeHours, Array]:
-    """Sums over the cameras of each store and hour that were measured, and for each camera row its store's row."""
+    """Sums over the cameras of each store and hour, estimates included, and for each camera row its store's row."""
     keys, group = np.unique(hour_keys(layout.store[rows.camera], rows.second), return_inverse=True)
     count = len(keys)
     scope, second = split_keys(keys)
@@ -143,10 +165,20 @@ def store_scope(rows: HourRows, layout: Layout) -> tuple[ScopeHours, Array]:
         expected=frames.tally(group, in_scope, count),
         counted=frames.tally(group, in_scope & rows.counted, count),
         final=frames.tally(group, in_scope & rows.complete, count),
+        imputed=frames.tally(group, in_scope & rows.imputed, count),
         passerby_expected=frames.tally(group, passerby, count),
-        passerby_counted=frames.tally(group, passerby & ~np.isnan(rows.passersby), count),
+        passerby_counted=frames.tally(group, passerby & ~np.isnan(rows.passersby) & ~rows.imputed, count),
+        passerby_imputed=frames.tally(group, passerby & rows.imputed, count),
+        substituted=frames.tally(group, rows.substituted, count),
+        estimated=np.bincount(group, weights=rows.estimated, minlength=count),
     )
     return hours, group
+
+
+def imputed_share(estimated: Array, people: Array, imputed: Array, counted: Array) -> Array:
+    """Estimated people over all people, NaN where `people` is; of nobody 1 where cameras were imputed and none counted, else 0."""
+    nobody = np.where((imputed > 0) & (counted == 0), 1.0, 0.0)
+    return np.where(people == 0, nobody, np.minimum(frames.ratio(estimated, people), 1.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,18 +1,25 @@
-"""Hourly figures of cameras and stores: short bodies around `retail_sensors.analytics`."""
+"""Hourly figures of cameras and stores: short bodies around `retail_sensors.analytics`.
 
-from datetime import timedelta
+A run computes more than its window: the hours that an occupancy day connects with it, and those whose estimate
+`assets.missing` has changed.
+"""
+
+from datetime import datetime, timedelta
 
 import dagster as dg
 import pandas as pd
 
+from retail_sensors.analytics.beside import PAST_WEEKS, sensor_hours_beside, store_hours_beside
 from retail_sensors.analytics.hourly import sensor_hours
 from retail_sensors.analytics.hourly import store_hours as hours_of_stores
+from retail_sensors.analytics.missing import REACH_DAYS
 from retail_sensors.assets.metadata import OWNERS, table_metadata
 from retail_sensors.assets.summaries import hourly_summary
 from retail_sensors.connectors.base import TimeWindow
 from retail_sensors.partitions import HOURLY, HOURS_POLICY, run_window
 from retail_sensors.resources.clock import ClockResource
 from retail_sensors.resources.database import DatabaseResource
+from retail_sensors.storage.sqlfiles import queries
 from retail_sensors.tables import (
     HEATMAP_TEMPORAL_RAW,
     HOURLY_ANALYTICS,
@@ -21,22 +28,58 @@ from retail_sensors.tables import (
     STORE_HOURLY,
     Table,
 )
+from retail_sensors.tables.inputs import POS_TRANSACTIONS
+from retail_sensors.tables.missing import IMPUTED_HOURS
+from retail_sensors.tables.queues import QUEUE_ANALYTICS
+from retail_sensors.tables.regions import REGION_STAYS
 
+_HOUR = timedelta(hours=1)
+_WEEK = timedelta(days=7)
 _SAME_DAY = timedelta(hours=25)
 """Occupancy runs from reset to reset, 23 to 25 hours: so far from the window a stored hour may be of the same day as one in it."""
-_CONTEXT = 2 * _SAME_DAY
-"""What the figures of those hours in turn need."""
+_REACH = timedelta(days=REACH_DAYS)
+"""So far from the window the estimates of a gap that touches it may have changed."""
 
 
-def _with_neighbours(frame: pd.DataFrame, table: Table, window: TimeWindow, database: DatabaseResource) -> pd.DataFrame:
-    """The window's rows, and those of the hours around it that occupancy needs."""
+def _span(window: TimeWindow, query: str, database: DatabaseResource) -> TimeWindow:
+    """The hours to compute: a day on either side of the window, and back or on to the furthest one whose figures hold another
+    estimate than is stored; `query` of `sql/queries/missing_data.sql` knows them."""
+    near = {"start": window.start - _REACH, "end": window.end + _REACH}
+    changed = [hour for _, hour in database.database.fetch(queries("missing_data")[query], near)]
+    return TimeWindow(
+        min([window.start - _SAME_DAY, *changed]), max([window.end + _SAME_DAY, *(hour + _HOUR for hour in changed)])
+    )
+
+
+def _around(span: TimeWindow) -> tuple[datetime, datetime]:
+    """What the figures of the hours to compute in turn need."""
+    return span.start - _SAME_DAY, span.end + _SAME_DAY
+
+
+def _with_neighbours(
+    frame: pd.DataFrame, table: Table, window: TimeWindow, span: TimeWindow, database: DatabaseResource
+) -> pd.DataFrame:
+    """The window's rows, and those of the hours around it that the hours to compute need."""
     columns = list(frame.columns)
-    before = database.read(table, window.start - _CONTEXT, window.start, columns)
-    after = database.read(table, window.end, window.end + _CONTEXT, columns)
+    first, last = _around(span)
+    before = database.read(table, first, window.start, columns)
+    after = database.read(table, window.end, last, columns)
     return pd.concat([before, frame, after], ignore_index=True)
 
 
-def _of_the_window(figures: pd.DataFrame, table: Table, window: TimeWindow, database: DatabaseResource) -> pd.DataFrame:
+def _like_hours(table: Table, span: TimeWindow, database: DatabaseResource) -> pd.DataFrame:
+    """Entries of the hours that stand 1 to 12 weeks before those that are computed; a change of clocks moves them by an hour."""
+    columns = [*table.key, "total_entries", "data_completeness"]
+    start, end = span.start - _HOUR, span.end + _HOUR
+    if end - start >= _WEEK:
+        return database.read(table, start - PAST_WEEKS * _WEEK, start, columns)
+    weeks = range(1, PAST_WEEKS + 1)
+    return pd.concat([database.read(table, start - week * _WEEK, end - week * _WEEK, columns) for week in weeks])
+
+
+def _of_the_window(
+    figures: pd.DataFrame, table: Table, window: TimeWindow, span: TimeWindow, database: DatabaseResource
+) -> pd.DataFrame:
     """The window's rows. Of the others, those that are stored already are written here, where something differs.
 
     An hour's occupancy is known when its day is complete: the run that brings the last hours of a day also mends the earlier
@@ -45,8 +88,8 @@ def _of_the_window(figures: pd.DataFrame, table: Table, window: TimeWindow, data
     is_inside = (figures["hour_start"] >= window.start) & (figures["hour_start"] < window.end)
     stored = pd.concat(
         [
-            database.read(table, window.start - _SAME_DAY, window.start, list(table.key)),
-            database.read(table, window.end, window.end + _SAME_DAY, list(table.key)),
+            database.read(table, span.start, window.start, list(table.key)),
+            database.read(table, window.end, span.end, list(table.key)),
         ]
     )
     database.merge(table, figures[~is_inside].merge(stored, on=list(table.key)))
@@ -69,28 +112,39 @@ def hourly_analytics(
     people_counting_raw: pd.DataFrame,
     regional_counting_raw: pd.DataFrame,
     heatmap_temporal_raw: pd.DataFrame,
+    imputed_hours: pd.DataFrame,
     database: DatabaseResource,
     clock: ClockResource,
 ) -> dg.MaterializeResult[pd.DataFrame]:
     window = run_window(context)
+    span = _span(window, "cameras_to_mend", database)
     figures = sensor_hours(
-        _with_neighbours(people_counting_raw, PEOPLE_COUNTING_RAW, window, database),
-        _with_neighbours(regional_counting_raw, REGIONAL_COUNTING_RAW, window, database),
-        _with_neighbours(heatmap_temporal_raw, HEATMAP_TEMPORAL_RAW, window, database),
-        database.asked(window.start - _SAME_DAY, window.end + _SAME_DAY),
+        _with_neighbours(people_counting_raw, PEOPLE_COUNTING_RAW, window, span, database),
+        _with_neighbours(regional_counting_raw, REGIONAL_COUNTING_RAW, window, span, database),
+        _with_neighbours(heatmap_temporal_raw, HEATMAP_TEMPORAL_RAW, window, span, database),
+        database.asked(span.start, span.end),
         database.roster(),
-        window.start - _SAME_DAY,
-        window.end + _SAME_DAY,
+        span.start,
+        span.end,
         clock.now(),
+        _with_neighbours(imputed_hours, IMPUTED_HOURS, window, span, database),
     )
-    figures = _of_the_window(figures, HOURLY_ANALYTICS, window, database)
+    figures = sensor_hours_beside(
+        figures,
+        database.roster(),
+        _like_hours(HOURLY_ANALYTICS, span, database),
+        database.read(REGION_STAYS, *_around(span)),
+        database.read(POS_TRANSACTIONS, span.start, span.end),
+    )
+    figures = _of_the_window(figures, HOURLY_ANALYTICS, window, span, database)
     return dg.MaterializeResult(value=figures, metadata=hourly_summary(context, figures))
 
 
 @dg.asset(
-    description=f"{STORE_HOURLY.row} Sums over the store's entrance cameras, with the share of them that was measured.",
+    description=f"{STORE_HOURLY.row} Sums over the store's entrance cameras, estimates included, with the share that was measured.",
     partitions_def=HOURLY,
     backfill_policy=HOURS_POLICY,
+    deps=["queue_analytics"],
     metadata=table_metadata(STORE_HOURLY, "replace"),
     group_name="hourly_figures",
     owners=OWNERS,
@@ -104,14 +158,25 @@ def store_hourly(
     clock: ClockResource,
 ) -> dg.MaterializeResult[pd.DataFrame]:
     window = run_window(context)
+    span = _span(window, "stores_to_mend", database)
+    hours = _with_neighbours(hourly_analytics, HOURLY_ANALYTICS, window, span, database)
     figures = hours_of_stores(
-        _with_neighbours(hourly_analytics, HOURLY_ANALYTICS, window, database),
+        hours,
         database.roster(),
-        window.start - _SAME_DAY,
-        window.end + _SAME_DAY,
+        span.start,
+        span.end,
         clock.now(),
     )
-    figures = _of_the_window(figures, STORE_HOURLY, window, database)
+    figures = store_hours_beside(
+        figures,
+        hours,
+        database.roster(),
+        _like_hours(STORE_HOURLY, span, database),
+        database.read(REGION_STAYS, *_around(span)),
+        database.read(POS_TRANSACTIONS, span.start, span.end),
+        database.read(QUEUE_ANALYTICS, span.start, span.end),
+    )
+    figures = _of_the_window(figures, STORE_HOURLY, window, span, database)
     return dg.MaterializeResult(value=figures, metadata=hourly_summary(context, figures))
 
 

@@ -4,12 +4,16 @@ import dagster as dg
 import pandas as pd
 
 from retail_sensors.analytics.kpi import kpi_days
-from retail_sensors.assets.daily import dates_of_run, history_of
+from retail_sensors.analytics.store_days import role_stays
+from retail_sensors.assets.daily import dates_of_run, history_of, holidays_of_days, inputs_of_days
 from retail_sensors.assets.metadata import OWNERS, table_metadata
 from retail_sensors.assets.summaries import kpi_summary
 from retail_sensors.partitions import DAILY, DAYS_POLICY
 from retail_sensors.resources.database import DatabaseResource
 from retail_sensors.tables import KPI_METRICS
+from retail_sensors.tables.inputs import POS_TRANSACTIONS, STAFF_HOURS
+from retail_sensors.tables.queues import QUEUE_PERFORMANCE_DAILY
+from retail_sensors.tables.regions import REGION_STAYS
 
 
 @dg.asset(
@@ -28,7 +32,19 @@ def kpi_metrics(
 ) -> dg.MaterializeResult[pd.DataFrame]:
     dates = dates_of_run(context)
     roster = database.roster()
-    figures = kpi_days(store_daily, roster, dates, history_of(KPI_METRICS, dates, database))
+    stays = inputs_of_days(REGION_STAYS, dates, database)
+    figures = kpi_days(
+        store_daily,
+        roster,
+        dates,
+        history_of(KPI_METRICS, dates, database),
+        holidays=holidays_of_days(dates, roster, database),
+        pos=inputs_of_days(POS_TRANSACTIONS, dates, database),
+        staff=inputs_of_days(STAFF_HOURS, dates, database),
+        queue=inputs_of_days(QUEUE_PERFORMANCE_DAILY, dates, database),
+        stays=role_stays(stays, roster, "entrance", "short_stay_share"),
+        checkout=role_stays(stays, roster, "checkout", "stay_over_30_s"),
+    )
     return dg.MaterializeResult(value=figures, metadata=kpi_summary(context, figures, roster))
 
 

@@ -1,6 +1,154 @@
-"""Regions: how long people stay, their figures by hour and day, and modelled flows."""
+"""What cameras say about local days that have ended: stays in regions, and where in the picture people stand.
+
+One asset for each question, day-partitioned, the camera a column. A camera is asked when it has the endpoint, its last probe
+did not find it lacking, and the day is not stored yet; one that refuses is recorded and has no rows. Hours belong in
+`assets.raw`, figures of regions in `assets.flows`.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import dagster as dg
+import pandas as pd
+from pydantic import Field
 
-STAY_ASSETS: tuple[dg.AssetsDefinition, ...] = ()
+from retail_sensors.analytics.dwell import region_stays as stays_of_answers
+from retail_sensors.analytics.roster import Roster
+from retail_sensors.analytics.spatial import spatial_days
+from retail_sensors.assets.metadata import OWNERS, markdown_table, table_metadata
+from retail_sensors.assets.raw import every_camera_failed
+from retail_sensors.assets.regions_summary import outcome_metadata, outcomes_by_day, spatial_summary, stays_summary
+from retail_sensors.connectors.base import Endpoint, TimeWindow
+from retail_sensors.connectors.collector import together
+from retail_sensors.partitions import DAILY, DAYS_POLICY, run_window
+from retail_sensors.resources.cameras import CamerasResource
+from retail_sensors.resources.database import DatabaseResource
+from retail_sensors.storage.collections import CollectedWindow
+from retail_sensors.tables import Table
+from retail_sensors.tables.regions import HEATMAP_SPATIAL_RAW, REGION_STAYS
+
+_DAY = timedelta(days=1)
+_LOGGED_CAMERAS = 50
+_LACKING = frozenset({"absent", "unauthorized", "broken"})
+"""What a probe finds of a capability that a camera does not have; an unreachable camera may have it."""
+
+_Figures = Callable[[pd.DataFrame, Roster], pd.DataFrame]
+_Summary = Callable[[dg.AssetExecutionContext, pd.DataFrame, Roster], dict[str, Any]]
+
+
+class DayConfig(dg.Config):
+    """How one run asks the cameras about their days."""
+
+    cameras: list[str] = Field(
+        default=[],
+        description="Names of the cameras to ask, whatever their last probe found; empty: all active ones that have the capability.",
+    )
+    overwrite: bool = Field(
+        default=False,
+        description="Ask again for days that are stored, and let the answer replace them. Without it a day is asked for once.",
+    )
+
+
+def due(
+    window: TimeWindow, asked: Mapping[str, str | None], stored: pd.DataFrame
+) -> Iterator[tuple[TimeWindow, list[str]]]:
+    """Spans of the window's dates with the cameras to ask for all of them: consecutive days on which the same are due.
+
+    `asked`: ids of cameras by name. `stored`: sensor_id and date of what need not be asked for. Days that nobody is due on
+    are left out.
+    """
+    done = set(stored.itertuples(index=False, name=None))
+    day, names = window.start, list[str]()
+    start = day
+    while day < window.end:
+        missing = [name for name, sensor_id in asked.items() if (sensor_id, day.date()) not in done]
+        if missing != names:
+            if names:
+                yield TimeWindow(start, day), names
+            start, names = day, missing
+        day += _DAY
+    if names:
+        yield TimeWindow(start, day), names
+
+
+def _cameras_to_ask(config: DayConfig, sensors: pd.DataFrame, endpoint: Endpoint) -> dict[str, str | None]:
+    """Ids by name of the cameras that the config names, or else of the active ones that may have the endpoint."""
+    ids = dict(zip(sensors["sensor_name"], sensors["id"], strict=True))
+    if config.cameras:
+        return {name: ids.get(name) for name in config.cameras}
+    found = [json.loads(text) if isinstance(text, str) else {} for text in sensors["capabilities"]]
+    return {
+        name: ids[name]
+        for name, is_active, probed in zip(sensors["sensor_name"], sensors["is_active"], found, strict=True)
+        if is_active and probed.get(endpoint.value, {}).get("status") not in _LACKING
+    }
+
+
+def _day_asset(
+    table: Table, endpoint: Endpoint, what: str, figures: _Figures, summary: _Summary
+) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=table.name,
+        description=f"{table.row} {what}",
+        partitions_def=DAILY,
+        backfill_policy=DAYS_POLICY,
+        metadata=table_metadata(table, "merge"),
+        group_name="cameras",
+        owners=OWNERS,
+        kinds={"http", "postgres"},
+        tags={"domain": "collection"},
+    )
+    def day(
+        context: dg.AssetExecutionContext, config: DayConfig, cameras: CamerasResource, database: DatabaseResource
+    ) -> dg.MaterializeResult[CollectedWindow]:
+        window, roster, run_id = run_window(context), database.roster(), context.run.run_id
+        stored = database.read(table, window.start, window.end, ["sensor_id", "date"])
+        spans = due(
+            window, _cameras_to_ask(config, roster.sensors, endpoint), stored[:0] if config.overwrite else stored
+        )
+        collection = together(
+            endpoint, window, [cameras.collect(endpoint, span, names, run_id) for span, names in spans]
+        )
+        found = figures(collection.rows, roster)
+        collected = CollectedWindow(replace(collection, rows=found), config.overwrite)
+        outcomes = outcomes_by_day(collection, roster.sensors)
+        incomplete = outcomes[outcomes["days in"] < outcomes["days asked"]]
+        context.log.info(f"{len(outcomes) - len(incomplete)} of {len(outcomes)} cameras complete.")
+        for camera, told in incomplete[["camera", "told"]].head(_LOGGED_CAMERAS).itertuples(index=False):
+            context.log.warning(f"{camera}: {told}")
+        if every_camera_failed(collection):
+            database.record(table, collected, run_id)
+            raise dg.Failure(
+                description=f"Not one of {len(outcomes)} cameras answered for {endpoint.value}: {outcomes['told'].iloc[0]} "
+                "(first of them). What was asked is in retail.collection_log; `retail-sensors cameras probe` tries each camera.",
+                metadata={"outcomes": markdown_table(outcomes)},
+                allow_retries=False,
+            )
+        return dg.MaterializeResult(
+            value=collected,
+            metadata={**summary(context, found, roster), **outcome_metadata(outcomes, incomplete)},
+        )
+
+    return day
+
+
+region_stays = _day_asset(
+    REGION_STAYS,
+    Endpoint.REGION_STAYS,
+    "Nine questions a camera and day, each day once. Of detections: who is lost and found again counts twice, with shorter stays.",
+    stays_of_answers,
+    stays_summary,
+)
+heatmap_spatial_raw = _day_asset(
+    HEATMAP_SPATIAL_RAW,
+    Endpoint.SPATIAL_HEATMAP,
+    "Cameras hold about a week of it, and many have none.",
+    spatial_days,
+    spatial_summary,
+)
+
+STAY_ASSETS: tuple[dg.AssetsDefinition, ...] = (region_stays, heatmap_spatial_raw)
 REGION_ASSETS: tuple[dg.AssetsDefinition, ...] = ()

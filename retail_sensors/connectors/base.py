@@ -26,10 +26,15 @@ class Endpoint(StrEnum):
     REGIONAL_COUNTING = "regional_counting"
     HEATMAP_TEMPORAL = "heatmap_temporal"
     ALARM_STATUS = "vca_alarm_status"
+    REGION_STAYS = "region_stays"
+    SPATIAL_HEATMAP = "spatial_heatmap"
 
 
 HISTORY_ENDPOINTS = (Endpoint.PEOPLE_COUNTING, Endpoint.REGIONAL_COUNTING, Endpoint.HEATMAP_TEMPORAL)
 """Endpoints that can be asked for a past hour; the alarm status is a reading of now."""
+
+DAY_ENDPOINTS = (Endpoint.REGION_STAYS, Endpoint.SPATIAL_HEATMAP)
+"""Endpoints that are asked for whole local days that have ended; many cameras lack them."""
 
 
 class Outcome(StrEnum):
@@ -163,8 +168,9 @@ class LeaseTimeoutError(Exception):
 class Collection:
     """What one sweep over the fleet brought home for one endpoint and window; stored in one transaction.
 
-    rows: the endpoint's raw table without its generated columns, only hours that start inside the window.
-    log: `collection_log`, one row for every camera and hour asked for, answered or not.
+    rows: the endpoint's raw table without its generated columns, only hours that start inside the window; of the
+    endpoints that are asked by the day, what `collector` says they bring.
+    log: `collection_log`, one row for every camera and hour asked for, answered or not; of a day its first hour.
     rejected: `rejected_payloads`, what could not be taken as data. The columns are those of `retail_sensors.tables`.
     """
 

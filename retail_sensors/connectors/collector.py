@@ -3,6 +3,13 @@
 Here belongs the order of questions: cameras side by side under one bound, the questions to one address strictly one
 after another, each answer turned into rows, log lines and rejects. One HTTP exchange and its retries belong in
 `http`, bodies in the vendor's module, labels and zones in `localtime`, storing in `retail_sensors.io_managers`.
+
+Endpoints with a history are asked for the local days that hold the window's hours. `DAY_ENDPOINTS` are asked for the calendar
+dates of the window, each when it has ended for the camera, and bring other rows than their tables have:
+
+* `region_stays`: sensor_id, region_number, date and `stays.STAY_COLUMNS`, one row for each region that the camera reports, and
+  only where every question of the day is answered;
+* `spatial_heatmap`: sensor_id, date, map_w, map_h, max, cells (as `analytics.spatial` packs them), rejected_points, collected_at.
 """
 
 from __future__ import annotations
@@ -13,7 +20,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -23,8 +30,10 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
+from retail_sensors.analytics.spatial import pack
 from retail_sensors.connectors import milesight
 from retail_sensors.connectors.base import (
+    DAY_ENDPOINTS,
     Camera,
     CameraLease,
     Collection,
@@ -37,8 +46,9 @@ from retail_sensors.connectors.base import (
     TimeWindow,
 )
 from retail_sensors.connectors.http import Answer, CameraHttp, DigestMemory, HttpSettings
-from retail_sensors.connectors.localtime import HOUR, PlacedRow, hours_by_day, place_rows
+from retail_sensors.connectors.localtime import HOUR, PlacedRow, hours_by_day, local_hours, place_rows
 from retail_sensors.connectors.networks import AllowedNetworks
+from retail_sensors.connectors.stays import QUESTIONS, STAY_COLUMNS, StayDay
 from retail_sensors.errors import ConfigurationError
 
 MAX_RAW_BYTES = 65_536
@@ -58,7 +68,11 @@ _PARSERS: dict[Endpoint, Callable[..., Parsed]] = {
     Endpoint.PEOPLE_COUNTING: milesight.parse_people,
     Endpoint.REGIONAL_COUNTING: milesight.parse_regional,
     Endpoint.HEATMAP_TEMPORAL: milesight.parse_heatmap,
+    Endpoint.REGION_STAYS: milesight.parse_regional,
 }
+
+_HELD_AS = {Endpoint.REGION_STAYS: Endpoint.REGIONAL_COUNTING, Endpoint.SPATIAL_HEATMAP: Endpoint.HEATMAP_TEMPORAL}
+"""Whose retention decides for a report that is made from the same memory of the camera."""
 
 _DEAD = frozenset({Outcome.REFUSED, Outcome.TIMEOUT})
 
@@ -93,6 +107,24 @@ _REJECTED_COLUMNS = {
 
 
 def _row_columns(endpoint: Endpoint) -> dict[str, str]:
+    if endpoint is Endpoint.REGION_STAYS:
+        return {
+            "sensor_id": _TEXT,
+            "region_number": _INTEGER,
+            "date": _OBJECT,
+            **dict.fromkeys(STAY_COLUMNS, _INTEGER),
+        }
+    if endpoint is Endpoint.SPATIAL_HEATMAP:
+        return {
+            "sensor_id": _TEXT,
+            "date": _OBJECT,
+            "map_w": _INTEGER,
+            "map_h": _INTEGER,
+            "max": _INTEGER,
+            "cells": _OBJECT,
+            "rejected_points": _INTEGER,
+            "collected_at": _INSTANT,
+        }
     values = VALUE_COLUMNS[endpoint]
     if endpoint is Endpoint.ALARM_STATUS:
         return {"sensor_id": _TEXT, "timestamp": _INSTANT, **dict.fromkeys(values, _INTEGER), "extra": _TEXT}
@@ -185,10 +217,22 @@ class _Task:
     endpoint: Endpoint
     local_day: date | None
     hours: tuple[datetime, ...]
+    stays: StayDay | None = None
 
     @property
     def subject(self) -> str:
+        if self.stays is not None:
+            return self.stays.subject
         return self.endpoint.value if self.local_day is None else f"{self.endpoint.value} of {self.local_day}"
+
+    @property
+    def target(self) -> str:
+        return milesight.request_target(self.endpoint, self.local_day) if self.stays is None else self.stays.target
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether an earlier question of the same day made this one needless."""
+        return self.stays is not None and self.stays.is_over
 
 
 class _Columns:
@@ -224,6 +268,24 @@ class _Harvest:
         return Collection(self.endpoint, window, self.rows.frame(), self.log.frame(), self.rejected.frame())
 
 
+def together(endpoint: Endpoint, window: TimeWindow, collections: Iterable[Collection]) -> Collection:
+    """Sweeps over parts of a window, or over some of the cameras each, as one collection of the window; none: an empty one."""
+    nothing = _Harvest(endpoint).collection(window)
+    parts = list(collections)
+
+    def joined(empty: pd.DataFrame, frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
+        filled = [frame for frame in frames if len(frame)]
+        return pd.concat(filled, ignore_index=True) if filled else empty
+
+    return Collection(
+        endpoint,
+        window,
+        joined(nothing.rows, (part.rows for part in parts)),
+        joined(nothing.log, (part.log for part in parts)),
+        joined(nothing.rejected, (part.rejected for part in parts)),
+    )
+
+
 @dataclass(slots=True)
 class _Sweep:
     """What all questions of one sweep share."""
@@ -247,6 +309,14 @@ class _Sweep:
                 if (started := tuple(hour for hour in hours if hour <= self.began_at))
             }
         return begun
+
+    def ended_days(self, zone: ZoneInfo, settle: timedelta) -> Iterator[tuple[date, datetime]]:
+        """The window's calendar dates that have ended in a zone, each with the first instant of its first hour."""
+        day = self.window.start.astimezone(UTC).date()
+        while day < self.window.end.astimezone(UTC).date():
+            if _end_of(day, zone) + settle <= self.began_at:
+                yield day, local_hours(day, zone)[0]
+            day += timedelta(days=1)
 
 
 @dataclass(slots=True)
@@ -318,7 +388,8 @@ class Collector:
     ) -> dict[Endpoint, Collection]:
         """Everything that the cameras say about one window, by endpoint.
 
-        A camera is asked only for the endpoints that it has, and only for local days of the window that have begun.
+        A camera is asked only for the endpoints that it has, and only for local days of the window that have begun (of
+        DAY_ENDPOINTS: that have ended).
         The alarm status is asked only if the window holds this moment: it has no past. What a camera does wrong is in
         the log; raised are only faults of ours, such as a vendor that no connector speaks (ConfigurationError).
         """
@@ -363,7 +434,12 @@ class Collector:
         for endpoint in endpoints:
             if endpoint not in camera.endpoints:
                 continue
-            if endpoint is not Endpoint.ALARM_STATUS:
+            if endpoint in DAY_ENDPOINTS:
+                for day, start in sweep.ended_days(camera.zone, timedelta(seconds=self.settings.settle_seconds)):
+                    stays = StayDay(day) if endpoint is Endpoint.REGION_STAYS else None
+                    task = _Task(camera, sensor, endpoint, day, (start,), stays)
+                    tasks.extend([task] * (1 if stays is None else QUESTIONS))
+            elif endpoint is not Endpoint.ALARM_STATUS:
                 begun = sweep.begun_hours(camera.zone)
                 tasks.extend(_Task(camera, sensor, endpoint, day, hours) for day, hours in begun.items())
             elif sweep.window.start <= sweep.began_at < sweep.window.end:
@@ -383,6 +459,8 @@ class Collector:
                         while True:
                             is_last = len(waiting) == 1 and tasks is lane[-1]
                             said.append(await self._ask(waiting.pop(), sweep, health, is_last))
+                            while waiting and waiting[-1].is_settled:
+                                waiting.pop()
                             if not is_last and self.settings.pause_seconds > 0:
                                 await asyncio.sleep(self.settings.pause_seconds)
                             if not waiting or time.monotonic() >= give_back_at:
@@ -390,14 +468,16 @@ class Collector:
                 except LeaseTimeoutError as busy:
                     # Waiting again for each question would keep the sweep for as long as the other run lasts.
                     reason = f"another run keeps the camera ({busy}); it will be asked again"
-                    said.extend(self._not_asked(task, sweep, Outcome.BUSY, reason) for task in reversed(waiting))
-                    waiting.clear()
+                    while waiting:
+                        task = waiting.pop()
+                        if not task.is_settled:
+                            said.append(self._not_asked(task, sweep, Outcome.BUSY, reason))
             if sweep.on_camera is not None:
                 sweep.on_camera(tasks[0].camera, said)
 
     def _not_asked(self, task: _Task, sweep: _Sweep, outcome: Outcome, reason: str) -> CameraAnswer:
         answer = Answer(outcome, self._clock(), error=f"{_naming(task)}: {reason}")
-        return self._record(task, sweep, answer, [], [])
+        return self._record(task, sweep, answer, [], self._end_stays(task, []))
 
     async def _ask(self, task: _Task, sweep: _Sweep, health: _Health, is_last: bool) -> CameraAnswer:
         camera = task.camera
@@ -409,7 +489,7 @@ class Collector:
         reading = Reading(task.endpoint)
         answer = await sweep.http.get(
             camera,
-            milesight.request_target(task.endpoint, task.local_day),
+            task.target,
             subject=task.subject,
             # A dead camera must not cost all tries for each of its days.
             tries=1 if health.dead_in_a_row else None,
@@ -424,6 +504,10 @@ class Collector:
         reading.settle(answer)
         if task.endpoint is Endpoint.ALARM_STATUS:
             return self._record_alarm(task, sweep, answer, reading)
+        if task.endpoint is Endpoint.SPATIAL_HEATMAP:
+            return self._record_spatial(task, sweep, answer, reading)
+        if task.stays is not None:
+            return self._record_stays(task, task.stays, sweep, answer, reading)
         return self._record_history(task, sweep, answer, reading)
 
     def _record_history(self, task: _Task, sweep: _Sweep, answer: Answer, reading: Reading) -> CameraAnswer:
@@ -448,6 +532,65 @@ class Collector:
             kept.append(start)
         return self._record(task, sweep, answer, kept, rejected)
 
+    def _record_stays(
+        self, task: _Task, stays: StayDay, sweep: _Sweep, answer: Answer, reading: Reading
+    ) -> CameraAnswer:
+        """One answer of a day; only the last of them, or one that ends the day early, is logged."""
+        placed, misplaced = place_rows(reading.rows, stays.local_day, task.camera.zone)
+        rejected = [*reading.rejected, *misplaced]
+        naming = _naming(task)
+        if answer.outcome.is_answer:
+            # That nobody stayed for long says nothing about what the camera still holds.
+            if stays.is_unasked and not rejected and _is_beyond_retention(task, placed, answer.asked_at):
+                answer.outcome = Outcome.BEYOND_RETENTION
+            elif self._has_not_ended(task, answer, placed):
+                answer.outcome, answer.error = Outcome.NO_ROWS, f"{naming}: by its own clock the day has not ended"
+            else:
+                stays.take(placed)
+                if not stays.is_complete:
+                    stays.rejected += rejected
+                    return CameraAnswer(task.endpoint, task.local_day, answer.outcome, answer.error)
+                if stays.heeds_no_length:
+                    # An answer with nothing in it: one such firmware must not fail the step.
+                    answer.outcome = Outcome.NO_ROWS
+                    answer.error = (
+                        f"{naming}: it answers as if no length were asked for; take the endpoint off its list"
+                    )
+        kept: list[datetime] = []
+        if stays.is_complete and answer.error is None:
+            append = sweep.harvests[task.endpoint].rows.append
+            for region, values in stays.regions():
+                append((task.sensor, region, stays.local_day, *values))
+                kept = list(task.hours)
+        return self._record(task, sweep, answer, kept, self._end_stays(task, rejected))
+
+    def _end_stays(self, task: _Task, rejected: list[Rejected]) -> list[Rejected]:
+        """No further question of the task's day; all that its answers refused."""
+        if task.stays is None:
+            return rejected
+        task.stays.is_over = True
+        return task.stays.rejected + rejected
+
+    def _record_spatial(self, task: _Task, sweep: _Sweep, answer: Answer, reading: Reading) -> CameraAnswer:
+        found, kept = reading.map, list[datetime]()
+        if found is not None and found.cells is not None and answer.outcome.is_answer:
+            if not found.cells.any() and not reading.rejected and _is_past_retention(task, answer.asked_at):
+                answer.outcome = Outcome.BEYOND_RETENTION
+            elif self._has_not_ended(task, answer, []):
+                answer.outcome = Outcome.NO_ROWS
+                answer.error = f"{_naming(task)}: by its own clock the day has not ended"
+            else:
+                height, width = found.cells.shape
+                cells = (width, height, found.maximum, pack(found.cells), len(reading.rejected))
+                sweep.harvests[task.endpoint].rows.append((task.sensor, task.local_day, *cells, answer.asked_at))
+                kept = list(task.hours)
+        return self._record(task, sweep, answer, kept, reading.rejected)
+
+    def _has_not_ended(self, task: _Task, answer: Answer, placed: list[PlacedRow]) -> bool:
+        assert task.local_day is not None  # noqa: S101 - only the alarm status has no day
+        final_before = _camera_now(answer, placed) - timedelta(seconds=self.settings.settle_seconds)
+        return _end_of(task.local_day, task.camera.zone) > final_before
+
     def _record_alarm(self, task: _Task, sweep: _Sweep, answer: Answer, reading: Reading) -> CameraAnswer:
         kept: list[datetime] = []
         if reading.alarm is not None:
@@ -467,7 +610,10 @@ class Collector:
     def _record(
         self, task: _Task, sweep: _Sweep, answer: Answer, kept: list[datetime], rejected: list[Rejected]
     ) -> CameraAnswer:
-        """Log one question: each of its hours by itself, since an answer may hold some hours and not others."""
+        """Log one question: each of its hours by itself, since an answer may hold some hours and not others.
+
+        Of a question that is asked by the day it is the day's first hour.
+        """
         harvest = sweep.harvests[task.endpoint]
         error = answer.error
         if error is None and rejected:
@@ -526,6 +672,7 @@ class Reading:
         self._endpoint = endpoint
         self.rows: list[LocalRow] = []
         self.alarm: milesight.ParsedAlarm | None = None
+        self.map: milesight.ParsedMap | None = None
         self.rejected: list[Rejected] = []
 
     def judge(self, body: bytes, is_framed: bool) -> tuple[Outcome, str | None]:
@@ -533,6 +680,9 @@ class Reading:
             alarm = milesight.parse_alarm(body, is_framed=is_framed)
             self.alarm = alarm if alarm.outcome is Outcome.OK else None
             outcome, self.rejected = alarm.outcome, alarm.rejected
+        elif self._endpoint is Endpoint.SPATIAL_HEATMAP:
+            self.map = milesight.parse_spatial(body, is_framed=is_framed)
+            outcome, self.rejected = self.map.outcome, self.map.rejected
         else:
             parsed = _PARSERS[self._endpoint](body, is_framed=is_framed)
             self.rows = parsed.rows
@@ -545,7 +695,7 @@ class Reading:
         """Keep what belongs to the last try: a try that broke off was not judged, the one before it may have been."""
         if answer.outcome.is_answer or (answer.outcome is Outcome.NOT_DATA and answer.http_status == 200):
             return
-        self.rows, self.alarm, self.rejected = [], None, []
+        self.rows, self.alarm, self.map, self.rejected = [], None, None, []
         if answer.outcome is Outcome.TOO_LARGE:
             self.rejected = [Rejected("the answer is longer than any report", answer.body)]
         elif answer.http_status == 200 and answer.body.strip():
@@ -558,6 +708,10 @@ class Reading:
 def _naming(task: _Task) -> str:
     camera = task.camera
     return f"camera {camera.name} ({camera.host}:{camera.port}), {task.subject}"
+
+
+def _end_of(day: date, zone: ZoneInfo) -> datetime:
+    return local_hours(day + timedelta(days=1), zone)[0]
 
 
 def _utc_hour(instant: datetime) -> datetime:
@@ -578,8 +732,11 @@ def _camera_now(answer: Answer, placed: list[PlacedRow]) -> datetime:
 
 
 def _is_beyond_retention(task: _Task, placed: list[PlacedRow], asked_at: datetime) -> bool:
-    days = task.camera.retention_days.get(task.endpoint)
+    return _is_past_retention(task, asked_at) and not any(any(row.row.values) for row in placed)
+
+
+def _is_past_retention(task: _Task, asked_at: datetime) -> bool:
+    days = task.camera.retention_days.get(_HELD_AS.get(task.endpoint, task.endpoint))
     if days is None or task.local_day is None:
         return False
-    oldest = asked_at.astimezone(task.camera.zone).date() - timedelta(days=days)
-    return task.local_day < oldest and not any(any(row.row.values) for row in placed)
+    return task.local_day < asked_at.astimezone(task.camera.zone).date() - timedelta(days=days)

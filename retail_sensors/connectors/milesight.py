@@ -7,13 +7,17 @@ whatever the bytes: what is wrong comes back as `Rejected` with a reason. Which 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, Never
+
+import numpy as np
+import numpy.typing as npt
 
 from retail_sensors.connectors.base import Endpoint, LocalRow, Outcome, Parsed, Rejected
 
@@ -45,25 +49,44 @@ ALARM_COUNTERS = ("current_in_count", "current_out_count", "current_sum_count", 
 ALARM_VALUES = (*ALARM_FLAGS, *ALARM_COUNTERS, "current_counter_alarm")
 """Keys of the alarm status that have a column of their own, in the order of the table."""
 
-ALARM_PATH = "/cgi-bin/operator/operator.cgi?action=get.vca.alarmstatus"
-SPATIAL_HEATMAP_KIND = "dw=spaceheatmap&sub_type=0"
+STAY_LENGTHS = (5, 10, 30, 60, 100, 300, 600, 1800)
+"""Seconds that the regional report can tell longer stays from; their place in this list is the `length` of the question."""
 
-_HISTORY_KINDS = {
+DEFAULT_MAP_SIDE = 192
+"""Cells of a spatial heat map in both directions, where it does not say."""
+
+MAX_MAP_SIDE = 1_024
+
+MAX_CELL_PER_DAY = 25 * MAX_HEAT_PER_HOUR
+"""Everybody who can be in view stands in one cell all day."""
+
+ALARM_PATH = "/cgi-bin/operator/operator.cgi?action=get.vca.alarmstatus"
+
+_REGIONS = "&region1=1&region2=1&region3=1&region4=1"
+_DAY_KINDS = {
     Endpoint.PEOPLE_COUNTING: "dw=vcalogcsv&report_type=0&linetype=31&statistics_type=3",
-    Endpoint.REGIONAL_COUNTING: "dw=regionalcountlogcsv&report_type=0&lengthtype=0&length=0"
-    "&region1=1&region2=1&region3=1&region4=1",
+    Endpoint.REGIONAL_COUNTING: f"dw=regionalcountlogcsv&report_type=0&lengthtype=0&length=0{_REGIONS}",
     Endpoint.HEATMAP_TEMPORAL: "dw=heatmapcsv&sub_type=0",
+    Endpoint.SPATIAL_HEATMAP: "dw=spaceheatmap&sub_type=0",
 }
 
 
 def request_target(endpoint: Endpoint, local_day: date | None) -> str:
-    """Path and query of a question; `local_day` is None exactly for the alarm status, which is a reading of now."""
+    """Path and query of a question; `local_day` is None exactly for the alarm status, which is a reading of now.
+
+    About stays there is more than one question: see `stay_target`.
+    """
     if local_day is None:
         return ALARM_PATH
-    return day_target(_HISTORY_KINDS[endpoint], local_day)
+    return _day_target(_DAY_KINDS[endpoint], local_day)
 
 
-def day_target(kind: str, local_day: date) -> str:
+def stay_target(length: int, local_day: date) -> str:
+    """Path and query of the question how many detections stayed longer than STAY_LENGTHS[length] seconds."""
+    return _day_target(f"dw=regionalcountlogcsv&report_type=0&lengthtype=1&length={length}{_REGIONS}", local_day)
+
+
+def _day_target(kind: str, local_day: date) -> str:
     """Path and query of a report over one local day, from local midnight to 23:59:59."""
     return f"/dataloader.cgi?{kind}&time_start={local_day}-00:00:00&time_end={local_day}-23:59:59"
 
@@ -406,3 +429,116 @@ def _check_counters(values: dict[str, int | None]) -> None:
     for name, expected in (("current_sum_count", came + left), ("current_capacity_count", came - left)):
         if values[name] is not None and values[name] != expected:
             raise _RefusedError(f"{name} is {values[name]}, but in {came} and out {left} make {expected}")
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedMap:
+    """A spatial heat map: `cells` has shape (height, width), values exactly as the camera says them.
+
+    `maximum` is what the camera calls the largest value, None where it says none. A cell without a point is 0. `cells` is
+    None where the body is no map; `outcome` and the last of `rejected` then say why. Otherwise `rejected` are points.
+    """
+
+    cells: npt.NDArray[np.uint32] | None
+    maximum: int | None
+    rejected: list[Rejected]
+    outcome: Outcome
+
+
+def parse_spatial(body: bytes, *, is_framed: bool = True) -> ParsedMap:
+    """Where people stood on one day, from sparse points in JSON.
+
+    A point outside of the map or without whole numbers is refused, and so are all points of a cell that is given
+    different values; a point that is given twice is one. JSON says itself whether it is complete, so `is_framed` is not needed.
+    """
+    text = body.removeprefix(b"\xef\xbb\xbf").strip()
+    if not text:
+        return ParsedMap(None, None, [], Outcome.EMPTY_BODY)
+    if text.startswith(b"<"):
+        return _refuse_map(body, "the body is an HTML or XML page, not a heat map")
+    try:
+        said = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        if text.startswith(b"{") and not text.endswith(b"}"):
+            return _refuse_map(body, "the heat map is cut off", Outcome.TRUNCATED)
+        return _refuse_map(body, "the body is not JSON")
+    points = said.get("data") if isinstance(said, dict) else None
+    if not isinstance(points, list):
+        return _refuse_map(body, "the body holds no points")
+    try:
+        width, height = (_map_side(said, name) for name in ("map_w", "map_h"))
+    except _RefusedError as refused:
+        return _refuse_map(body, str(refused))
+    given: dict[tuple[int, int], int] = {}
+    torn: dict[tuple[int, int], str] = {}
+    rejected: list[Rejected] = []
+    for point in points:
+        try:
+            x, y, value = _map_point(point, width, height)
+        except _RefusedError as refused:
+            rejected.append(Rejected(str(refused), _point_bytes(point)))
+            continue
+        first = given.setdefault((x, y), value)
+        if first != value:
+            torn[x, y] = f"the cell x {x}, y {y} is given twice, with {first} and {value}"
+    for (x, y), reason in torn.items():
+        rejected.append(Rejected(reason, _point_bytes({"x": x, "y": y, "value": given.pop((x, y))})))
+    if points and not given:
+        return _refuse_map(body, f"not one of its {len(points)} points can be meant: {rejected[0].reason}")
+    cells = np.zeros((height, width), dtype=np.uint32)
+    for (x, y), value in given.items():
+        cells[y, x] = value
+    maximum = _whole(said.get("max"))
+    return ParsedMap(
+        cells,
+        maximum if maximum is not None and 0 <= maximum < 2**63 else None,
+        rejected,
+        Outcome.OK_WITH_REJECTS if rejected else Outcome.OK,
+    )
+
+
+def _refuse_map(body: bytes, reason: str, outcome: Outcome = Outcome.NOT_DATA) -> ParsedMap:
+    return ParsedMap(None, None, [Rejected(reason, body)], outcome)
+
+
+def _point_bytes(point: object) -> bytes:
+    try:
+        return json.dumps(point).encode()
+    except RecursionError:
+        # Nested as deep as reading just allowed.
+        return b"[...]"
+
+
+def _refuse_constant(text: str) -> Never:
+    raise ValueError(text)
+
+
+def _whole(value: object) -> int | None:
+    """A whole number of JSON, also one that is written 15.0; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) else None
+
+
+def _map_side(said: dict[str, Any], name: str) -> int:
+    if said.get(name) is None:
+        return DEFAULT_MAP_SIDE
+    side = _whole(said[name])
+    if side is None or not 1 <= side <= MAX_MAP_SIDE:
+        raise _RefusedError(f"{name} is {str(said[name])[:40]}, not a number of cells from 1 to {MAX_MAP_SIDE}")
+    return side
+
+
+def _map_point(point: object, width: int, height: int) -> tuple[int, int, int]:
+    if not isinstance(point, dict):
+        raise _RefusedError("the point is not of the form x, y, value")
+    x, y, value = (_whole(point.get(name)) for name in ("x", "y", "value"))
+    if x is None or y is None or value is None:
+        raise _RefusedError("the point has no whole numbers x, y and value")
+    if not (0 <= x < width and 0 <= y < height):
+        raise _RefusedError(f"the point x {x}, y {y} lies outside of the map of {width} by {height} cells"[:120])
+    if not 0 <= value <= MAX_CELL_PER_DAY:
+        raise _RefusedError(f"the value {value} of a cell is outside of 0 to {MAX_CELL_PER_DAY}"[:120])
+    return x, y, value

@@ -7,7 +7,6 @@ findings. Collecting data belongs in `collector`; storing what was found, in the
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -20,8 +19,6 @@ from retail_sensors.connectors.collector import CollectorSettings, Reading
 from retail_sensors.connectors.http import Answer, CameraHttp, Judge
 
 Status = Literal["supported", "unauthorized", "absent", "broken", "unreachable"]
-
-SPATIAL_HEATMAP = "spatial_heatmap"
 
 _OPERATOR = "/cgi-bin/operator/operator.cgi?action="
 
@@ -71,8 +68,8 @@ async def probe(
 ) -> dict[str, ProbeResult]:
     """How every capability of one camera answers, each asked once and one after another; never raises for a camera.
 
-    The four reports come under the names of their endpoints, the others under those of `OPTIONAL_CAPABILITIES` and
-    `spatial_heatmap`. A camera that nothing reaches is not asked for the rest.
+    The reports come under the names of their endpoints, the others under those of `OPTIONAL_CAPABILITIES`. A camera that
+    nothing reaches is not asked for the rest.
     """
     capabilities = _capabilities(camera, clock())
     if camera.credentials_error is not None:
@@ -114,8 +111,10 @@ def _capabilities(camera: Camera, now: datetime) -> list[_Capability]:
     ]
     alarm = Endpoint.ALARM_STATUS
     capabilities.append(_Capability(alarm.value, (milesight.ALARM_PATH,), Reading(alarm).judge))
-    spatial = milesight.day_target(milesight.SPATIAL_HEATMAP_KIND, today)
-    capabilities.append(_Capability(SPATIAL_HEATMAP, (spatial,), _judge_spatial))
+    stays = Endpoint.REGION_STAYS
+    capabilities.append(_Capability(stays.value, (milesight.stay_target(0, today),), Reading(stays).judge))
+    spatial = Endpoint.SPATIAL_HEATMAP
+    capabilities.append(_Capability(spatial.value, (milesight.request_target(spatial, today),), Reading(spatial).judge))
     capabilities.extend(_Capability(name, paths, _judge_any) for name, paths in OPTIONAL_CAPABILITIES.items())
     return capabilities
 
@@ -123,16 +122,6 @@ def _capabilities(camera: Camera, now: datetime) -> list[_Capability]:
 def _judge_any(body: bytes, is_framed: bool) -> tuple[Outcome, str | None]:
     if body.lstrip()[:1] == b"<":
         return Outcome.NOT_DATA, "it answered with a page"
-    return Outcome.OK, None
-
-
-def _judge_spatial(body: bytes, is_framed: bool) -> tuple[Outcome, str | None]:
-    try:
-        map_of_points = json.loads(body)
-    except (ValueError, RecursionError):
-        return Outcome.NOT_DATA, "the body is not JSON"
-    if not isinstance(map_of_points, dict) or "data" not in map_of_points:
-        return Outcome.NOT_DATA, "the body holds no points"
     return Outcome.OK, None
 
 

@@ -36,6 +36,11 @@ class DatabaseResource(dg.ConfigurableResource):
         with self.database.transaction() as connection:
             return read_frame(connection, table, window_condition(table, (start, end)), columns=columns)
 
+    def read_all(self, table: Table, columns: list[str] | None = None) -> pd.DataFrame:
+        """All rows of a table that stays small."""
+        with self.database.transaction() as connection:
+            return read_frame(connection, table, None, columns=columns)
+
     def asked(self, start: datetime, end: datetime) -> pd.DataFrame:
         """sensor_id, hour_start, outcome: the hours of the window for which people counts were asked."""
         with self.database.transaction() as connection:

@@ -39,19 +39,20 @@ _CACHED_BODIES = 48
 
 @dataclass(frozen=True, slots=True)
 class SimulatedRegion:
-    """One region that is drawn in a camera's picture; capacity in persons."""
+    """One region that is drawn in a camera's picture; capacity in persons, the mean stay of a detection in seconds."""
 
     name: str
     role: str
     type: str | None = None
     capacity: int | None = None
+    stay_seconds: float = 45.0
 
 
 DEFAULT_REGIONS: Mapping[int, SimulatedRegion] = {
-    1: SimulatedRegion("Entrance", "entrance", "entrance", 20),
+    1: SimulatedRegion("Entrance", "entrance", "entrance", 20, 12.0),
     2: SimulatedRegion("Aisle", "zone", "zone", 60),
-    3: SimulatedRegion("Queue", "queue", "queue", 15),
-    4: SimulatedRegion("Checkout", "checkout", "checkout", 10),
+    3: SimulatedRegion("Queue", "queue", "queue", 15, 150.0),
+    4: SimulatedRegion("Checkout", "checkout", "checkout", 10, 70.0),
 }
 
 
@@ -91,13 +92,19 @@ class Question:
     @property
     def endpoint(self) -> Endpoint | None:
         """The endpoint's name in the rest of the package; None for the ones that are not collected."""
-        return _ENDPOINTS.get(self.kind)
+        return Endpoint.REGION_STAYS if self.is_about_stays else _ENDPOINTS.get(self.kind)
+
+    @property
+    def is_about_stays(self) -> bool:
+        """Whether only long, or only short, stays in the regions are asked for."""
+        return self.kind == "regionalcountlogcsv" and self.length_type in (1, 2)
 
 
 _ENDPOINTS = {
     "vcalogcsv": Endpoint.PEOPLE_COUNTING,
     "regionalcountlogcsv": Endpoint.REGIONAL_COUNTING,
     "heatmapcsv": Endpoint.HEATMAP_TEMPORAL,
+    "spaceheatmap": Endpoint.SPATIAL_HEATMAP,
     "alarm": Endpoint.ALARM_STATUS,
 }
 _KINDS = frozenset(("vcalogcsv", "regionalcountlogcsv", "heatmapcsv", "spaceheatmap"))
@@ -163,7 +170,6 @@ class SimulatedCamera:
     choose. An empty username switches the login off. store: name of its store. lines: role by line number, for the
     configuration file; by default those of its traffic. regions: the drawn ones, by number 1 to 4; others count
     nothing. counter_limits: `in`, `out`, `sum` or `capacity` -> the number at which the counter alarm rises.
-    region_stay_seconds: mean stay in a region, from which the shares of long and short stays follow.
     clock_offset_seconds: how far its clock is ahead of true time.
     """
 
@@ -184,7 +190,6 @@ class SimulatedCamera:
         location: str | None = None,
         lines: Mapping[int, str] | None = None,
         regions: Mapping[int, SimulatedRegion] = DEFAULT_REGIONS,
-        region_stay_seconds: float = 45.0,
         counter_limits: Mapping[str, int] | None = None,
         clock_offset_seconds: float = 0.0,
     ) -> None:
@@ -202,7 +207,6 @@ class SimulatedCamera:
         self.location = location
         self.lines = dict(traffic.lines if lines is None else lines)
         self.regions = dict(regions)
-        self.region_stay_seconds = region_stay_seconds
         self.counter_limits = dict(counter_limits or {})
         self.clock_offset_seconds = clock_offset_seconds
         self.started_at: datetime | None = None
@@ -246,6 +250,8 @@ class SimulatedCamera:
             return page(404)
         if question.kind == "spaceheatmap" and self.switches.spatial_heat_map != 200:
             return page(self.switches.spatial_heat_map)
+        if question.is_about_stays and self.switches.region_stays != 200:
+            return page(self.switches.region_stays)
         if question.start is None:
             return page(400)
         rows = self._rows(question, now)
@@ -414,12 +420,15 @@ class SimulatedCamera:
         columns = [index for index in range(4) if asked[index] or self.switches.region_columns == "always_4"]
         seconds = LENGTHS_SECONDS[min(question.length, len(LENGTHS_SECONDS) - 1)]
         # Stays without memory: the share that outlasts a length falls exponentially with it.
-        longer_share = math.exp(-seconds / self.region_stay_seconds)
+        longer_share = {number: math.exp(-seconds / region.stay_seconds) for number, region in self.regions.items()}
         lines = []
         for starts, ends, counts in rows:
             values = [counts.regions[index] if asked[index] else 0 for index in columns]
-            if question.length_type in (1, 2):
-                longer = [round(value * longer_share) for value in values]
+            if question.is_about_stays and self.switches.stay_length == "heeded":
+                longer = [
+                    round(value * longer_share.get(index + 1, 0.0))
+                    for index, value in zip(columns, values, strict=True)
+                ]
                 values = longer if question.length_type == 1 else [a - b for a, b in zip(values, longer, strict=True)]
             lines.append(",".join([_stamps(starts, ends, "/"), *map(str, values), str(sum(values))]))
         return self._csv(["StartTime", "EndTime", *(f"region{index + 1}" for index in columns), "Sum"], lines)
@@ -439,8 +448,7 @@ class SimulatedCamera:
         body = {
             "max": int(cells.max()),
             "min": 0,
-            "map_w": MAP_SIZE,
-            "map_h": MAP_SIZE,
+            **({"map_w": MAP_SIZE, "map_h": MAP_SIZE} if self.switches.spatial_size == "given" else {}),
             "data": [
                 {"x": x, "y": y, "value": value}
                 for x, y, value in zip(

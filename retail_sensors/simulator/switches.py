@@ -24,6 +24,9 @@ class Switches:
     header_spaces: "no" writes `Tolal-In` and joins header cells with a bare comma.
     region_columns: whether a region that is not configured is a column of zeros or no column.
     spatial_heat_map: the status of `dw=spaceheatmap`.
+    spatial_size: whether a spatial heat map says how many cells it has.
+    region_stays: the status of the regional report with a length of stay.
+    stay_length: "ignored" answers a length of stay as if none were asked for.
     repeated_hour: the hour that comes twice in autumn: two rows with one label, one row with the sum, or the second.
     retention_days, heat_retention_days: whole local days before today that are still held; None keeps all.
     beyond_retention: whether an hour no longer held is a row of zeros or no row.
@@ -39,6 +42,9 @@ class Switches:
     heat_scale: Literal[1, 10] = 1
     region_columns: Literal["always_4", "only_configured"] = "always_4"
     spatial_heat_map: Literal[200, 502, 404] = 200
+    spatial_size: Literal["given", "absent"] = "given"
+    region_stays: Literal[200, 401, 404, 502] = 200
+    stay_length: Literal["heeded", "ignored"] = "heeded"
     repeated_hour: Literal["listed_twice", "merged", "second_only"] = "listed_twice"
     retention_days: int | None = None
     heat_retention_days: int | None = None

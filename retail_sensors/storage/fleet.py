@@ -6,7 +6,7 @@ alone can get wrong belongs in `fleet_file`; asking a camera belongs in `connect
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,6 +34,7 @@ from retail_sensors.storage.database import Database
 from retail_sensors.storage.frames import read_frame
 from retail_sensors.storage.sqlfiles import queries
 from retail_sensors.tables import COUNTING_LINES, REGION_CONFIGURATIONS, SENSOR_METADATA, STORES
+from retail_sensors.tables.queues import STORE_SERVICE
 
 _Row = dict[str, Any]
 
@@ -130,6 +131,7 @@ class FleetRegistry:
                 sensors=read_frame(connection, SENSOR_METADATA),
                 lines=read_frame(connection, COUNTING_LINES),
                 regions=read_frame(connection, REGION_CONFIGURATIONS),
+                service=read_frame(connection, STORE_SERVICE),
             )
 
     def listing(self) -> list[RegisteredCamera]:
@@ -195,6 +197,7 @@ class FleetRegistry:
             faults: list[Fault] = []
             cameras = _placed(fleet, stores, registered, faults)
             faults += _conflicts(fleet, cameras, stores, registered)
+            faults += _ways_to_nowhere(fleet, cameras, stores, registered)
             if faults:
                 raise refusal(fleet.text.source, faults)
             wanted = _wanted_stores(fleet, cameras, stores, registered)
@@ -212,7 +215,7 @@ class FleetRegistry:
         for key, row in wanted.items():
             zones[key] = row["timezone"]
             present = stores.get(key)
-            values = {**row, "opening_hours": None if row["opening_hours"] is None else Json(row["opening_hours"])}
+            values = {**row, **{name: _json(row[name]) for name in ("opening_hours", "checkout")}}
             if present is None:
                 names = {"organization_name": key[0], "store_name": key[1]}
                 self._execute(connection, "add_organization", names)
@@ -223,6 +226,9 @@ class FleetRegistry:
                 changed[key[1]] = differing
             else:
                 unchanged.append(key[1])
+                continue
+            query = "remove_checkout" if row["checkout"] is None else "set_checkout"
+            self._execute(connection, query, {**values, "id": ids[key]})
         return Changes(tuple(added), changed, tuple(unchanged)), ids, zones
 
     def _write_cameras(
@@ -242,16 +248,17 @@ class FleetRegistry:
             if camera.present is not None and _address(camera.present) != (row["sensor_ip"], row["sensor_port"])
         ]
         self._execute(connection, "vacate_addresses", {"ids": moving})
+        leading: list[_Row] = []
         for camera, row in rows:
             values = {
                 **row,
-                **{key: Json(row[key]) for key in ("endpoints", "retention_days", "lines", "regions")},
+                **{key: Json(row[key]) for key in ("endpoints", "retention_days", "lines", "regions", "adjacent")},
             }
             if camera.present is None:
                 [made] = self._rows(connection, "add_camera", values)
                 values["id"] = made["id"]
                 added.append(camera.entry.name)
-                differing: tuple[str, ...] = ("lines", "regions")
+                differing: tuple[str, ...] = ("lines", "regions", "adjacent")
             else:
                 values["id"] = camera.present["id"]
                 differing = _differing(camera.present, row)
@@ -264,6 +271,12 @@ class FleetRegistry:
                 if part in differing:
                     self._execute(connection, f"remove_{part}", values)
                     self._execute(connection, f"add_{part}", values)
+            if "adjacent" in differing:
+                leading.append(values)
+        # Ways may lead to cameras further down in the file, so they come when all cameras are there.
+        for values in leading:
+            self._execute(connection, "remove_adjacent", values)
+            self._execute(connection, "add_adjacent", values)
         return Changes(tuple(added), changed, tuple(unchanged))
 
     # Statements -----------------------------------------------------------------------------------------------------
@@ -333,6 +346,11 @@ def _connector_camera(row: _Row, secrets: Secrets) -> Camera:
     )
 
 
+def _json(value: object) -> Json | None:
+    """A JSON value as a parameter; None stays NULL."""
+    return None if value is None else Json(value)
+
+
 def _address(row: _Row) -> tuple[str, int]:
     return row["sensor_ip"], row["sensor_port"]
 
@@ -351,6 +369,7 @@ def _store_row(entry: StoreEntry) -> _Row:
         "passerby_excludes_entrants": entry.passerby_excludes_entrants,
         "opening_hours": entry.opening_hours,
         "occupancy_reset_time": entry.occupancy_reset_time,
+        "checkout": None if entry.checkout is None else entry.checkout.model_dump(),
     }
 
 
@@ -374,7 +393,15 @@ def _camera_row(camera: _Camera, store_id: str, store_zone: str) -> _Row:
         "is_active": was_active if entry.enabled is None else entry.enabled,
         "lines": {str(number): _line_row(line) for number, line in entry.lines.items()},
         "regions": {str(number): _region_row(number, region) for number, region in entry.regions.items()},
+        "adjacent": sorted(
+            [number, name, to] for number, region in entry.regions.items() for name, to in _ways(entry, region)
+        ),
     }
+
+
+def _ways(entry: CameraEntry, region: RegionEntry) -> set[tuple[str, int]]:
+    """Camera and number of the regions that one leads to."""
+    return {(name or entry.name, to) for name, to in region.adjacent or ()}
 
 
 def _line_row(line: LineEntry) -> _Row:
@@ -465,6 +492,33 @@ def _conflicts(
                 )
             )
     return faults
+
+
+def _ways_to_nowhere(
+    fleet: FleetFile,
+    cameras: Sequence[_Camera],
+    stores: Mapping[tuple[str, str], _Row],
+    registered: Mapping[str, _Row],
+) -> Iterator[Fault]:
+    """Ways to regions of other cameras that are not there, or in another store."""
+    key_by_id = {row["id"]: key for key, row in stores.items()}
+    places = {name: (key_by_id[row["store_id"]], set(map(int, row["regions"]))) for name, row in registered.items()}
+    places |= {camera.entry.name: (camera.store, set(camera.entry.regions)) for camera in cameras}
+    for camera in cameras:
+        for number, region in camera.entry.regions.items():
+            for name, to in sorted(_ways(camera.entry, region)):
+                store, regions = places.get(name, (None, set()))
+                if name == camera.entry.name or (store == camera.store and to in regions):
+                    continue
+                if store is None:
+                    sentence = f"no camera {name!r} is in this file or registered{did_you_mean(name, places)}"
+                elif store != camera.store:
+                    sentence = f"camera {name!r} hangs in store {store[1]!r}; ways lead through one store"
+                else:
+                    known = ", ".join(map(str, sorted(regions))) or "none"
+                    sentence = f"camera {name!r} has no region {to}; it has {known}"
+                location = (*fleet.camera_locations[camera.index], "regions", str(number), "adjacent")
+                yield fleet.text.fault(location, sentence)
 
 
 def _wanted_stores(

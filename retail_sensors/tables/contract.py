@@ -80,6 +80,16 @@ class Table:
         return tuple(column for column in self.columns if not column.is_generated)
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """One view of schema `retail`: a reading of tables that nobody writes. `row` says what one row is; rows are unique by `key`."""
+
+    name: str
+    row: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+
 def sensor_id() -> Column:
     """The camera of a row."""
     return Column("sensor_id", Kind.UUID, "The camera, `sensor_metadata.id`.", nullable=False)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from retail_sensors.tables.contract import Column, Kind, Table, hour_start, sensor_id, store_id, updated_at
 
 
 def _traffic(subject: str) -> tuple[Column, ...]:
-    missing = "NULL: no camera of the scope answered for this time." if subject == "store" else "NULL: not measured."
+    missing = "Estimates of missing hours included. " + (
+        "NULL: no camera of the scope answered for this time, nor is there an estimate."
+        if subject == "store"
+        else "NULL: neither measured nor estimated."
+    )
     return (
         Column("total_entries", Kind.NUMERIC, f"People coming in over the entrance lines. {missing}", unit="people"),
         Column("total_exits", Kind.NUMERIC, f"People going out over the entrance lines. {missing}", unit="people"),
@@ -14,7 +20,7 @@ def _traffic(subject: str) -> tuple[Column, ...]:
         Column(
             "passersby",
             Kind.NUMERIC,
-            "In + Out over the passer-by lines. NULL: none is configured, or not measured.",
+            "In + Out over the passer-by lines, estimates included. NULL: none is configured, or neither measured nor estimated.",
             unit="people",
         ),
         Column(
@@ -32,8 +38,15 @@ def _quality() -> tuple[Column, ...]:
             "data_completeness",
             Kind.DOUBLE,
             "Hours with final counts over hours expected, over all entrance cameras of the scope, 0 to 1. An hour that is still "
-            "running counts as expected and not yet as final.",
+            "running or that was estimated counts as expected and not as final.",
             nullable=False,
+            unit="ratio",
+        ),
+        Column(
+            "imputed_share",
+            Kind.DOUBLE,
+            "Estimated part of entries, exits and passers-by together, 0 to 1; of no people at all 1 where nothing was measured. NULL: "
+            "there is no count.",
             unit="ratio",
         ),
         Column(
@@ -45,7 +58,8 @@ def _quality() -> tuple[Column, ...]:
         Column(
             "quality",
             Kind.JSONB,
-            "`counts`: `measured`, `partial`, `provisional` or `missing`; then, for each column that is NULL, its reason.",
+            "`counts`: `measured`, `provisional`, `estimated` from hours around it, `substituted` from other doors or days, `partial` or "
+            "`missing`, the weakest of the row; then, for each column that is NULL, its reason.",
             nullable=False,
         ),
         updated_at(),
@@ -79,8 +93,92 @@ def _capture() -> Column:
     return Column(
         "capture_rate_percent",
         Kind.DOUBLE,
-        "100 x entries over passers-by of the same open hours; not clipped, above 100 is flagged in `quality`. NULL: no passers-by.",
+        "100 x entries over passers-by of the same measured open hours; not clipped, above 100 is flagged in `quality`. NULL: no "
+        "passers-by, or no hour measured on every line.",
         unit="%",
+    )
+
+
+def _hours_beside(subject: str) -> tuple[Column, ...]:
+    only = "" if subject == "store" else " NULL `store_level_only`: the store's doors hang on more than this camera."
+    return (
+        Column(
+            "region_avg_occupancy",
+            Kind.JSONB,
+            "Mean number present in each region: detections a second x mean stay of the day. NULL without answers about stays.",
+        ),
+        Column("region_max_occupancy", Kind.JSONB, "NULL: a maximum needs a source at 1 min or finer."),
+        Column(
+            "region_utilization",
+            Kind.JSONB,
+            "Share of time with anybody in each region, at most: 1 - exp(-mean number); modelled. NULL as region_avg_occupancy.",
+        ),
+        Column(
+            "entry_to_checkout_rate",
+            Kind.DOUBLE,
+            "100 x transactions over entries, not clipped. Without a till feed 100 x checkout detections that stay over 30 s over "
+            "entries, then `proxy` in `quality`." + only,
+            unit="%",
+        ),
+        Column(
+            "zone_conversion_rates",
+            Kind.JSONB,
+            "Detections entering each region per entry into the store; re-detections included, unbounded, not a conversion."
+            + only,
+        ),
+        Column("max_heat_value", Kind.DOUBLE, "NULL: one heat value an hour exists.", unit="s"),
+        Column("heat_variance", Kind.DOUBLE, "NULL: one heat value an hour exists."),
+        Column(
+            "traffic_efficiency_score",
+            Kind.DOUBLE,
+            "0 to 100: percentile rank of entries among the last 8 complete same hours of the week. NULL: fewer than 4 in 12 weeks.",
+        ),
+        Column(
+            "queue_performance_score",
+            Kind.DOUBLE,
+            "100 x share of customers who wait at most the target, 0 when overloaded."
+            if subject == "store"
+            else "NULL `store_level_only`: it stands in `store_hourly`.",
+        ),
+    )
+
+
+def _days_beside(subject: str) -> tuple[Column, ...]:
+    only = "" if subject == "store" else " NULL `store_level_only`: the store's doors hang on more than this camera."
+    return (
+        Column(
+            "overall_conversion_rate",
+            Kind.DOUBLE,
+            "100 x transactions over visitors of a complete day, not clipped. Without a till feed 100 x checkout detections that stay "
+            "over 30 s over entries, then `proxy` in `quality`." + only,
+            unit="%",
+        ),
+        Column(
+            "bounce_rate",
+            Kind.DOUBLE,
+            "Short-stay share: 1 - S(10 s) of the entrance regions, weighted by detections. Not the share of people who visit no zone."
+            + only,
+            unit="ratio",
+        ),
+        Column(
+            "avg_queue_length",
+            Kind.DOUBLE,
+            "Mean over the open hours of the modelled number waiting." + only,
+            unit="people",
+        ),
+        Column(
+            "max_queue_length", Kind.DOUBLE, "Highest hourly mean of the modelled number waiting." + only, unit="people"
+        ),
+        Column("queue_peak_time", Kind.TIME, "Local start of the hour with the longest modelled queue." + only),
+        Column(
+            "estimated_avg_wait_minutes", Kind.DOUBLE, "Mean modelled wait of a customer of the day." + only, unit="min"
+        ),
+        Column(
+            "overall_performance_score",
+            Kind.DOUBLE,
+            "0 to 100: mean of at least two of: rank of entries and rank of conversion among the last 8 complete same weekdays "
+            "without holiday, and 100 x share of customers who wait at most the target.",
+        ),
     )
 
 
@@ -103,13 +201,13 @@ def _hourly_columns(key: Column, subject: str) -> tuple[Column, ...]:
         Column(
             "busiest_line",
             Kind.INTEGER if subject == "sensor" else Kind.TEXT,
-            "Entrance line with most In + Out, the first on a tie. NULL: nobody crossed, or not measured."
+            "Entrance line with most In + Out, the first on a tie. NULL: nobody crossed, or not measured on every line."
             + ("" if subject == "sensor" else " Written camera:line."),
         ),
         Column(
             "line_distribution",
             Kind.JSONB,
-            "Share of each entrance line in the crossings, summing to 1. NULL: nobody crossed, or not measured.",
+            "Share of each entrance line in the crossings, summing to 1. NULL: nobody crossed, not measured, or some of it estimated.",
         ),
         Column(
             "region_counts", Kind.JSONB, "Detections entering each region, re-detections included. NULL: not measured."
@@ -126,6 +224,7 @@ def _hourly_columns(key: Column, subject: str) -> tuple[Column, ...]:
             "Heat over all crossings. NULL: nobody crossed, or not measured.",
             unit="s",
         ),
+        *_hours_beside(subject),
         *_quality(),
     )
 
@@ -134,25 +233,30 @@ def _daily_columns(key: Column, subject: str) -> tuple[Column, ...]:
     return (
         key,
         Column("date", Kind.DATE, "The store's local calendar day.", nullable=False),
-        Column("total_visitors", Kind.NUMERIC, "Traffic of the open hours. NULL: no hour was measured.", unit="people"),
+        Column(
+            "total_visitors",
+            Kind.NUMERIC,
+            "Traffic of the open hours, estimates included. NULL: there is none.",
+            unit="people",
+        ),
         *_traffic(subject),
         _capture(),
         Column(
             "peak_hour",
             Kind.TIME,
-            "Local start of the open hour with most traffic, the first on a tie. NULL: none measured.",
+            "Local start of the open hour with most traffic, the first on a tie; only measured hours, not estimated ones. NULL: none.",
         ),
         Column("peak_hour_traffic", Kind.NUMERIC, "Traffic of that hour.", unit="people"),
         Column(
             "off_peak_hour",
             Kind.TIME,
-            "Local start of the open hour with least traffic, the first on a tie. NULL: none measured.",
+            "Local start of the open hour with least traffic, the first on a tie; only measured hours, not estimated ones. NULL: none.",
         ),
         Column("off_peak_traffic", Kind.NUMERIC, "Traffic of that hour.", unit="people"),
         Column(
             "hourly_distribution",
             Kind.JSONB,
-            "Traffic by UTC hour start, 23 to 25 entries; null for an hour that was not measured.",
+            "Traffic by UTC hour start, 23 to 25 entries; null for an hour that was neither measured nor estimated.",
             nullable=False,
         ),
         Column(
@@ -161,7 +265,7 @@ def _daily_columns(key: Column, subject: str) -> tuple[Column, ...]:
         Column(
             "line_usage_distribution",
             Kind.JSONB,
-            "Share of each entrance line in the day's crossings. NULL: nobody crossed.",
+            "Share of each entrance line in the crossings of the day's measured hours. NULL: nobody crossed.",
         ),
         *_occupancy(),
         Column(
@@ -177,6 +281,7 @@ def _daily_columns(key: Column, subject: str) -> tuple[Column, ...]:
             "(entries - exits) / max(entries, exits) from reset to reset, -1 to 1: how far the doors disagree. NULL: incomplete day.",
             unit="ratio",
         ),
+        *_days_beside(subject),
         Column(
             "dow_avg_comparison",
             Kind.DOUBLE,
@@ -223,6 +328,14 @@ STORE_DAILY = Table(
     time_column="date",
     columns=_daily_columns(store_id(), "store"),
 )
+
+_BESIDE = frozenset(column.name for part in (_hours_beside, _days_beside) for column in part("store"))
+
+
+def counts_of(table: Table) -> Table:
+    """A table of hours or days without the columns that set counts beside something else: what counts alone give."""
+    return replace(table, columns=tuple(column for column in table.columns if column.name not in _BESIDE))
+
 
 KPI_METRICS = Table(
     name="kpi_metrics",

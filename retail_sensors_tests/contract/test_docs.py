@@ -33,6 +33,8 @@ def _leaves(group: click.Group, prefix: tuple[str, ...] = ()) -> dict[tuple[str,
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             found |= _leaves(command, (*prefix, name))  # type: ignore[arg-type]
+            if command.invoke_without_command:  # type: ignore[attr-defined]
+                found[(*prefix, name)] = command
         else:
             found[(*prefix, name)] = command
     return found

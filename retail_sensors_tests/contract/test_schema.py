@@ -17,6 +17,7 @@ from retail_sensors.storage.database import Database
 from retail_sensors.storage.merge import PARTITIONED
 from retail_sensors.storage.sqlfiles import queries, sql_directory
 from retail_sensors.tables import TABLES, Table
+from retail_sensors.tables.views import VIEWS
 
 COLUMNS = """
 SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) AS type, NOT a.attnotnull AS nullable,
@@ -39,6 +40,13 @@ SELECT c.relname, c.relkind = 'p' AS partitioned, pg_get_partkeydef(c.oid) AS pa
   obj_description(c.oid) AS comment
 FROM pg_class AS c
 WHERE c.relnamespace = 'retail'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+"""
+VIEWS_AND_COLUMNS = """
+SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
+FROM pg_class AS c
+JOIN pg_attribute AS a ON a.attrelid = c.oid
+WHERE c.relnamespace = 'retail'::regnamespace AND c.relkind = 'v' AND a.attnum > 0
+ORDER BY c.relname, a.attnum
 """
 
 
@@ -105,6 +113,9 @@ def test_identities_of_others_are_foreign_keys(catalog: Catalog, table: Table) -
         "sensor_id": "sensor_metadata",
         "store_id": "stores",
         "scope_id": "stores",
+        "to_sensor_id": "sensor_metadata",
+        "from_camera": "sensor_metadata",
+        "to_camera": "sensor_metadata",
         "organization_id": "organizations",
     }
     expected = [
@@ -138,6 +149,24 @@ def test_counts_and_shares_have_a_range(catalog: Catalog, table: Table) -> None:
     for column in table.columns:
         if column.is_count or column.name in ("data_completeness", "data_quality_score", "in_out_residual"):
             assert column.name in checks, f"{column.name} has no CHECK"
+
+
+def test_views_are_those_declared_with_their_columns(database: Database) -> None:
+    found: dict[str, list[tuple[str, str]]] = {}
+    for view, column, kind in database.fetch(VIEWS_AND_COLUMNS):
+        found.setdefault(view, []).append((column, kind))
+    assert found == {
+        name: [(column.name, column.kind.postgres) for column in view.columns] for name, view in VIEWS.items()
+    }
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_view_is_made_again_by_its_file_and_reads_with_the_readers_rights(database: Database, name: str) -> None:
+    with database.transaction() as connection, connection.cursor() as cursor:
+        # Views are replaced, so a file can be run again at any time.
+        cursor.execute((sql_directory() / "views" / f"{name}.sql").read_text())
+    options = database.fetch(f"SELECT reloptions FROM pg_class WHERE oid = 'retail.{name}'::regclass")
+    assert options == [(["security_invoker=true"],)]
 
 
 def _every_query() -> Iterator[tuple[str, str]]:

@@ -18,6 +18,7 @@ import pytest
 
 from retail_sensors import tables
 from retail_sensors.connectors.base import (
+    DAY_ENDPOINTS,
     HISTORY_ENDPOINTS,
     Camera,
     Collection,
@@ -30,7 +31,7 @@ from retail_sensors.connectors.base import (
 from retail_sensors.connectors.collector import VALUE_COLUMNS, CameraAnswer, Collector, CollectorSettings, LocalLeases
 from retail_sensors.connectors.http import HttpSettings
 from retail_sensors.connectors.networks import AllowedNetworks
-from retail_sensors.connectors.probe import OPTIONAL_CAPABILITIES, SPATIAL_HEATMAP, probe
+from retail_sensors.connectors.probe import OPTIONAL_CAPABILITIES, probe
 from retail_sensors.errors import ConfigurationError
 from retail_sensors.simulator.camera import DEFAULT_REGIONS, SimulatedCamera
 from retail_sensors.simulator.fleet import SimulatedFleet, running
@@ -420,7 +421,7 @@ def test_one_request_in_flight_for_each_address() -> None:
         collections = asyncio.run(
             collector().collect_many(
                 [a, b, twin],
-                list(Endpoint),
+                list(TABLES),
                 window("2025-11-01T00:00", "2025-11-05T18:00"),
                 lease=LocalLeases(),
                 run_id=None,
@@ -580,7 +581,7 @@ def test_a_camera_is_asked_only_for_its_own_endpoints() -> None:
 
 
 def test_no_cameras_give_empty_frames() -> None:
-    for endpoint in Endpoint:
+    for endpoint in TABLES:
         check_contract(collect([], endpoint, THIS_HOUR))
 
 
@@ -631,18 +632,26 @@ def test_the_fleet_bound_holds() -> None:
 
 
 def test_a_probe_records_what_each_capability_answered() -> None:
-    with fleet(simulated(switches=Switches().with_text("spatial_heat_map=502"))) as served:
+    lacking = Switches().with_text("spatial_heat_map=502").with_text("region_stays=404")
+    with fleet(simulated(switches=lacking)) as served:
         (camera,) = registered(served)
         found = asyncio.run(probe(camera, SETTINGS, lease=LocalLeases(), clock=lambda: NOW, rng=random.Random(1)))
-        assert {name: result.status for name, result in found.items() if name in set(Endpoint)} == dict.fromkeys(
-            Endpoint, "supported"
-        )
-        assert set(found) == {*Endpoint, *OPTIONAL_CAPABILITIES, SPATIAL_HEATMAP}
-        assert (found[SPATIAL_HEATMAP].status, found[SPATIAL_HEATMAP].http_status) == ("broken", 502)
+        assert {name: found[name].status for name in TABLES} == dict.fromkeys(TABLES, "supported")
+        assert set(found) == {*Endpoint, *OPTIONAL_CAPABILITIES}
+        spatial, stays = found[Endpoint.SPATIAL_HEATMAP], found[Endpoint.REGION_STAYS]
+        assert (spatial.status, spatial.http_status) == ("broken", 502)
+        assert (stays.status, stays.http_status) == ("absent", 404)
         assert (found["system_info"].status, found["system_info"].http_status) == ("unauthorized", 401)
         assert (found["stream"].status, found["stream"].http_status) == ("absent", 404)
         assert served.served("door").max_in_flight == 1
         assert json.loads(json.dumps(found["stream"].as_json()))["status"] == "absent"
+
+
+def test_a_probe_finds_what_many_cameras_lack() -> None:
+    with fleet(simulated()) as served:
+        (camera,) = registered(served)
+        found = asyncio.run(probe(camera, SETTINGS, lease=LocalLeases(), clock=lambda: NOW, rng=random.Random(1)))
+        assert {found[endpoint].status for endpoint in DAY_ENDPOINTS} == {"supported"}
 
 
 def test_a_probe_of_a_dead_camera_says_so() -> None:

@@ -14,6 +14,7 @@ from uuid import NAMESPACE_URL, uuid5
 import numpy as np
 import pandas as pd
 
+from retail_sensors.analytics import beside, missing, queueing
 from retail_sensors.analytics.quality import REASONS
 from retail_sensors.analytics.roster import Roster
 from retail_sensors.connectors.base import Outcome
@@ -28,7 +29,11 @@ from retail_sensors.tables import (
     Table,
 )
 
-_REASONS = {*REASONS, *Outcome}
+_REASONS = {*REASONS, *missing.REASONS, *Outcome, *beside.REASONS, *queueing.REASONS}
+_COUNTS = {"measured", "partial", "provisional", "missing", "estimated", "substituted"}
+_FLAGS = {("capture_rate_percent", "above_100"), ("passersby", "partial"), ("passersby", "imputed")}
+_FLAGS |= {(name, beside.PROXY) for name in ("entry_to_checkout_rate", "overall_conversion_rate")}
+_FLAGS |= {("region_utilization", beside.MODELLED)}
 
 
 def identity(name: str) -> str:
@@ -104,8 +109,9 @@ def roster(
     stores: Sequence[Mapping[str, Any]],
     cameras: Sequence[Mapping[str, Any]],
     roles: Mapping[str, Sequence[str]],
-    regions: Mapping[str, Sequence[int]] | None = None,
+    regions: Mapping[str, Sequence[int] | Mapping[int, str]] | None = None,
 ) -> Roster:
+    """An estate; the regions of a camera are numbers, or roles by number."""
     return Roster(
         stores=typed(STORES, stores),
         sensors=typed(SENSOR_METADATA, cameras),
@@ -113,9 +119,11 @@ def roster(
         regions=typed(
             REGION_CONFIGURATIONS,
             [
-                {"sensor_id": identity(name), "region_number": number, "region_name": f"r{number}", "role": "zone"}
+                {"sensor_id": identity(name), "region_number": number, "region_name": f"r{number}", "role": role}
                 for name, numbers in (regions or {}).items()
-                for number in numbers
+                for number, role in (
+                    numbers.items() if isinstance(numbers, Mapping) else [(number, "zone") for number in numbers]
+                )
             ],
         ),
     )
@@ -202,12 +210,12 @@ def assert_contract(frame: pd.DataFrame, table: Table) -> None:
     assert not frame.duplicated(list(table.key)).any()
     for row in frame.to_dict("records"):
         quality = json.loads(row["quality"])
-        assert quality["counts"] in {"measured", "partial", "provisional", "missing"}
+        assert quality["counts"] in _COUNTS
         for name, value in row.items():
             if value is None or value is pd.NA:
                 assert quality.get(name) in _REASONS, (name, row)
             elif name in quality:
-                assert (name, quality[name]) in {("capture_rate_percent", "above_100"), ("passersby", "partial")}, row
+                assert (name, quality[name]) in _FLAGS, row
 
 
 def whole_days(first: date, count: int) -> tuple[date, date]:

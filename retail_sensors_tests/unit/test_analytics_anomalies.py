@@ -23,9 +23,9 @@ from pandas.testing import assert_frame_equal
 from benchmarks.anomalies import quiet, read_counts, read_events, score
 from retail_sensors.analytics import anomaly_texts, baseline, faults, persistence, tails
 from retail_sensors.analytics.anomalies import detect
-from retail_sensors.analytics.anomaly_events import EVENTS
 from retail_sensors.analytics.frames import Array
 from retail_sensors.errors import ContractError
+from retail_sensors.tables.anomalies import EVENTS
 
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
 WEEKS = 7
@@ -203,6 +203,15 @@ def test_residual_by_hand_and_three_days_make_an_imbalance() -> None:
     exits[22] = 20.0
     (span,) = faults.imbalance(entries, exits).spans
     assert (span.first, span.last, span.decided) == (20, 22, 22)
+
+
+def test_what_a_residual_was_expected_to_be_is_the_median_of_four_weeks() -> None:
+    """Residuals 0, 0.01, 0.02, ...: 14 days before the 15th, then the last 28."""
+    entries = np.full(40, 1000.0)
+    expected = faults.imbalance(entries, entries - 10 * np.arange(40)).expected
+    assert np.isnan(expected[:14]).all()
+    assert expected[14] == pytest.approx(0.065)
+    assert expected[39] == pytest.approx((11 + 38) / 2 / 100)
 
 
 # Events

@@ -15,6 +15,7 @@ from retail_sensors.analytics.hourly import sensor_hours
 from retail_sensors.analytics.roster import Roster
 from retail_sensors.errors import ContractError
 from retail_sensors.tables import DAILY_ANALYTICS, HOURLY_ANALYTICS, STORE_DAILY
+from retail_sensors.tables.figures import counts_of
 from retail_sensors_tests.unit.analytics_estate import (
     asked,
     assert_contract,
@@ -58,8 +59,8 @@ def _both(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     by_camera = sensor_days(hours, estate, dates, pd.DataFrame(), now)
     by_store = store_days(hours, estate, dates, pd.DataFrame(), now)
-    assert_contract(by_camera, DAILY_ANALYTICS)
-    assert_contract(by_store, STORE_DAILY)
+    assert_contract(by_camera, counts_of(DAILY_ANALYTICS))
+    assert_contract(by_store, counts_of(STORE_DAILY))
     return by_camera, by_store
 
 
@@ -284,7 +285,11 @@ def _history(key: str, name: str, visitors: Mapping[date, float | None], complet
 
 
 def _compared(
-    history: pd.DataFrame, counts: int = 5, dates: tuple[date, date] = whole_days(MONDAY, 1), **changes: Any
+    history: pd.DataFrame,
+    counts: int = 5,
+    dates: tuple[date, date] = whole_days(MONDAY, 1),
+    holidays: pd.DataFrame | None = None,
+    **changes: Any,
 ) -> pd.DataFrame:
     estate = _estate(**changes)
     span = (dates[1] - dates[0]).days * 24
@@ -292,9 +297,20 @@ def _compared(
     rows = [counted("a", hour, counts, 0) for hour in hours_from(first, span)]
     now = first + timedelta(hours=span)
     hours = sensor_hours(people(rows), regional(), heat(), asked(), estate, first, now, now)
-    frame = store_days(hours, estate, dates, history, now)
-    assert_contract(frame, STORE_DAILY)
+    frame = store_days(hours, estate, dates, history, now, holidays)
+    assert_contract(frame, counts_of(STORE_DAILY))
     return frame
+
+
+def _holidays(*rows: tuple[date, date | None]) -> pd.DataFrame:
+    """Holidays of the store, each with that of the year before."""
+    return pd.DataFrame(
+        {
+            "store_id": pd.array([identity("s")] * len(rows), dtype="string"),
+            "date": pd.Series([day for day, _ in rows], dtype=object),
+            "reference_date": pd.Series([before for _, before in rows], dtype=object),
+        }
+    )
 
 
 def test_a_day_is_compared_with_the_same_weekday_before() -> None:
@@ -323,6 +339,34 @@ def test_the_mean_weekday_takes_the_last_eight_complete_ones() -> None:
     row = one(_compared(_history("store_id", "s", three)))
     assert row["dow_avg_comparison"] is None
     assert row["quality"]["dow_avg_comparison"] == "too_few_days"
+
+
+_YEAR_AGO = {MONDAY - timedelta(days=back): float(back) for back in (7, 28, 364, 357, 385)}
+
+
+def test_a_holiday_is_compared_with_that_of_its_name_and_with_no_week_or_month() -> None:
+    easter = _holidays((MONDAY, MONDAY - timedelta(days=385)), (MONDAY - timedelta(days=385), None))
+    row = one(_compared(_history("store_id", "s", _YEAR_AGO), holidays=easter))
+    assert row["quality"]["wow_change_percent"] == row["quality"]["mom_change_percent"] == "holiday"
+    assert row["yoy_change_percent"] == pytest.approx(100 * (120 / 385 - 1))
+
+
+def test_a_day_is_not_compared_with_a_holiday() -> None:
+    past = _holidays(*((MONDAY - timedelta(days=back), None) for back in (7, 364)))
+    row = one(_compared(_history("store_id", "s", _YEAR_AGO), holidays=past))
+    assert row["quality"]["wow_change_percent"] == row["quality"]["yoy_change_percent"] == "holiday"
+    assert row["mom_change_percent"] == pytest.approx(100 * (120 / 28 - 1))
+
+
+def test_a_holiday_that_was_none_the_year_before_has_nothing_to_be_compared_with() -> None:
+    row = one(_compared(_history("store_id", "s", _YEAR_AGO), holidays=_holidays((MONDAY, None))))
+    assert row["quality"]["yoy_change_percent"] == "no_comparable_day"
+
+
+def test_the_mean_weekday_passes_over_holidays() -> None:
+    weeks = {MONDAY - timedelta(days=7 * week): 1e6 if week == 2 else 100.0 for week in range(1, 10)}
+    off = _holidays((MONDAY - timedelta(days=14), None))
+    assert one(_compared(_history("store_id", "s", weeks), holidays=off))["dow_avg_comparison"] == pytest.approx(20)
 
 
 @pytest.mark.parametrize(

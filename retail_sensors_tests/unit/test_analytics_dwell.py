@@ -17,32 +17,25 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from retail_sensors.analytics import dwell
-from retail_sensors.analytics.dwell import (
-    REGION_DAYS,
-    REGION_HOURS,
-    REGION_STAYS,
-    THRESHOLDS,
-    region_days,
-    region_hours,
-    region_stays,
-)
+from retail_sensors.analytics.dwell import METRICS, region_figures, region_hours, region_stays
 from retail_sensors.analytics.roster import Roster
 from retail_sensors.errors import ConfigurationError, ContractError
 from retail_sensors.tables import HOURLY_ANALYTICS, REGION_CONFIGURATIONS, Table
+from retail_sensors.tables.regions import REGION_STAYS, REGIONAL_ANALYTICS, STAY_SECONDS
 from retail_sensors_tests.unit.analytics_estate import camera, hours_from, identity, one, roster, store, typed, utc
 
 CAMERA = roster([store("s")], [camera("a", "s")], {})
 DAY = date(2026, 2, 2)
 MIDNIGHT = utc("2026-02-02T00:00")
 LABELS = {"stay"}
-EXPONENTIAL = tuple(math.exp(-k / 100) for k in THRESHOLDS)  # exponential stays of 100 s on average
+EXPONENTIAL = tuple(math.exp(-k / 100) for k in STAY_SECONDS)  # exponential stays of 100 s on average
 
 
 def _assert_table(frame: pd.DataFrame, table: Table) -> None:
     """Declared columns and dtypes, finite numbers, unique keys, and a reason in `quality` for every NULL."""
-    assert list(frame.columns) == list(table.names)
+    assert list(frame.columns) == [column.name for column in table.written]
     assert not frame.duplicated(list(table.key)).any()
-    for column in table.columns:
+    for column in table.written:
         assert str(frame[column.name].dtype) == column.kind.pandas, column.name
         if column.kind.pandas == "Float64":
             assert np.isfinite(frame[column.name].dropna().to_numpy(dtype=float)).all(), column.name
@@ -52,6 +45,42 @@ def _assert_table(frame: pd.DataFrame, table: Table) -> None:
         assert {quality[name] for name in empty} <= set(dwell.REASONS)
         said = {name for name in set(quality) - LABELS if quality[name] != "above_heat"}
         assert empty == said, row
+
+
+def _figures(
+    hours: pd.DataFrame, stays: pd.DataFrame, estate: Roster, days: int = 1, first: date = DAY, **settings: Any
+) -> pd.DataFrame:
+    """Rows of `regional_analytics` with their metrics beside them as columns, checked against the contract."""
+    now = settings.pop("now", utc("2027-01-01T00:00"))
+    frame = region_figures(hours, stays, estate, (first, first + timedelta(days=days)), now, **settings)
+    assert list(frame.columns) == [column.name for column in REGIONAL_ANALYTICS.written]
+    for column in REGIONAL_ANALYTICS.written:
+        assert str(frame[column.name].dtype) == column.kind.pandas, column.name
+    assert not frame.isna().any(axis=None)
+    assert not frame.duplicated(list(REGIONAL_ANALYTICS.key)).any()
+    found = [json.loads(text) for text in frame["metrics"]]
+    for metrics in found:
+        assert list(metrics) == ["source", *METRICS, "quality"]
+        empty = {name for name in METRICS if metrics[name] is None}
+        said = {name for name, word in metrics["quality"].items() if name not in LABELS and word != "above_heat"}
+        assert empty == said, metrics
+        assert {metrics["quality"][name] for name in empty} <= set(dwell.REASONS)
+    beside = pd.DataFrame(found, columns=["source", *METRICS, "quality"], index=frame.index).astype(object)
+    return pd.concat([frame, beside.where(beside.notna(), None)], axis=1)
+
+
+def _row(frame: pd.DataFrame, **where: Any) -> dict[str, Any]:
+    found = frame[np.logical_and.reduce([frame[name] == value for name, value in where.items()])]
+    assert len(found) == 1, f"{len(found)} rows for {where}"
+    return {str(name): value for name, value in found.iloc[0].items()}
+
+
+def _hour(frame: pd.DataFrame, **where: Any) -> dict[str, Any]:
+    return _row(frame, bucket_size="1h", **where)
+
+
+def _day(frame: pd.DataFrame, **where: Any) -> dict[str, Any]:
+    return _row(frame, bucket_size="1day", **where)
 
 
 def _answers(*rows: tuple[str, int, date, float | None, Sequence[float | None]]) -> pd.DataFrame:
@@ -64,7 +93,7 @@ def _answers(*rows: tuple[str, int, date, float | None, Sequence[float | None]])
             "detections": pd.array([row[3] for row in rows], dtype="Float64"),
         }
     )
-    for position, seconds in enumerate(THRESHOLDS):
+    for position, seconds in enumerate(STAY_SECONDS):
         frame[f"over_{seconds}_s"] = pd.array([row[4][position] for row in rows], dtype="Float64")
     return frame
 
@@ -107,6 +136,15 @@ def _hours(rows: Sequence[tuple[datetime, Mapping[str, float] | None, float | No
 def test_the_mean_stay_of_an_exponential_curve_is_its_mean() -> None:
     mean = dwell.mean_stay(np.array([EXPONENTIAL]))[0]
     assert mean == pytest.approx(100 * (1 - math.exp(-18)))  # the integral ends at 1800 s
+
+
+def test_a_row_says_of_how_many_detections_and_a_region_that_is_not_drawn_has_none() -> None:
+    answers = _answers(*(("a", region, DAY, 80, [40] + [0] * 7) for region in (1, 2, 3)))
+    frame = region_stays(answers, _estate({1: None, 3: 5}))
+    assert frame["region_number"].tolist() == [1, 3]
+    assert frame["detections"].tolist() == [80, 80]
+    unknown = _stay(None, [None] * 8)
+    assert (unknown["detections"], unknown["quality"]["detections"]) == (None, "not_collected")
 
 
 def test_the_mean_stay_by_hand() -> None:
@@ -154,7 +192,7 @@ curves = st.lists(st.floats(0, 1), min_size=8, max_size=8).map(lambda shares: so
 @given(curves)
 def test_the_mean_stay_lies_between_the_staircases_under_and_over_the_curve(shares: list[float]) -> None:
     mean = dwell.mean_stay(np.array([shares]))[0]
-    width = np.diff((0, *THRESHOLDS))
+    width = np.diff((0, *STAY_SECONDS))
     low, high = (width * shares).sum(), (width * [1, *shares[:-1]]).sum()
     assert low - 1e-9 <= mean <= high + 1e-9
     # the logarithmic mean lies between the geometric and the arithmetic one
@@ -176,7 +214,7 @@ def test_longer_stays_never_shorten_the_mean(shares: list[float], where: int, ra
 @given(st.integers(0, 50), st.lists(st.integers(0, 60), min_size=8, max_size=8))
 def test_any_answers_give_a_falling_curve_or_none(detections: int, longer: list[int]) -> None:
     row = _stay(detections, longer)
-    shares = [row[f"stay_over_{seconds}_s"] for seconds in THRESHOLDS]
+    shares = [row[f"stay_over_{seconds}_s"] for seconds in STAY_SECONDS]
     if row["mean_stay_seconds"] is None:
         assert detections == 0 or max(longer) > detections
         assert shares == [None] * 8
@@ -206,78 +244,130 @@ def test_minutes_in_view_per_visitor_only_without_passers_by() -> None:
 def test_people_present_in_a_region_by_hand() -> None:
     stays = region_stays(_answers(("a", 1, DAY, 1000, [1000 * share for share in EXPONENTIAL])), CAMERA)
     hours = _hours([(MIDNIGHT, {"1": 72, "2": 5}, 3600.0)])
-    estate = _estate({1: 10, 2: None})
-    frame = region_hours(hours, stays, estate, group_size=2.0)
-    _assert_table(frame, REGION_HOURS)
-    row = one(frame, region_number=1)
-    assert (row["entries"], row["mean_stay_seconds"]) == (72, pytest.approx(100, rel=1e-6))
+    frame = _figures(hours, stays, _estate({1: 10, 2: None}), group_size=2.0)
+    row = _hour(frame, region_number=1)
+    assert (row["time_bucket"], row["date"], row["data_completeness"]) == (MIDNIGHT, DAY, 1)
+    assert (row["entries"], row["mean_stay_s"]) == (72, pytest.approx(100, rel=1e-6))
     assert row["avg_occupancy"] == pytest.approx(2)  # 72 / 3600 x 100
-    assert row["utilization"] == pytest.approx(0.2)
+    assert row["utilisation"] == pytest.approx(0.2)
     assert row["share_occupied_upper"] == pytest.approx(1 - math.exp(-1))
     assert row["short_stay_share"] == pytest.approx(1 - math.exp(-0.1))
     assert row["quality"] == {"avg_occupancy": "above_heat"}  # 2 present in regions, 1 in view
-    other = one(frame, region_number=2)
+    other = _hour(frame, region_number=2)
     assert other["entries"] == 5
     assert set(other["quality"].values()) == {"not_collected"}
+
+
+def test_the_figures_of_hours_are_also_given_as_columns() -> None:
+    stays = region_stays(_answers(("a", 1, DAY, 1000, [1000 * share for share in EXPONENTIAL])), CAMERA)
+    hours = _hours([(MIDNIGHT, {"1": 72}, None), (MIDNIGHT + timedelta(hours=1), None, None)])
+    columns = region_hours(hours, stays, _estate({1: 10}))
+    assert columns["hour_start"].tolist() == [MIDNIGHT, MIDNIGHT + timedelta(hours=1)]
+    assert columns["avg_occupancy"].tolist() == [pytest.approx(2), pytest.approx(np.nan, nan_ok=True)]
+    texts = _figures(hours, stays, _estate({1: 10}))
+    for name in METRICS:
+        assert columns[name][0] == _hour(texts, time_bucket=MIDNIGHT)[name]
 
 
 def test_heat_is_a_check_only_where_regions_do_not_overlap() -> None:
     stays = region_stays(_answers(*(("a", n, DAY, 1000, [1000 * s for s in EXPONENTIAL]) for n in (1, 2))), CAMERA)
     estate = _estate({1: 10, 2: 10})
     for heat, flagged in ((3600.0 * 1.7, False), (3600.0 * 1.6, True), (None, False)):
-        frame = region_hours(_hours([(MIDNIGHT, {"1": 36, "2": 36}, heat)]), stays, estate)
-        assert [("avg_occupancy" in json.loads(text)) for text in frame["quality"]] == [flagged] * 2
-    frame = region_hours(_hours([(MIDNIGHT, {"1": 36, "2": 36}, 0.0)]), stays, estate, overlapping=[identity("a")])
-    assert frame["quality"].tolist() == ["{}", "{}"]
+        frame = _figures(_hours([(MIDNIGHT, {"1": 36, "2": 36}, heat)]), stays, estate)
+        assert [("avg_occupancy" in said) for said in frame["quality"]] == [flagged] * 4
+    frame = _figures(_hours([(MIDNIGHT, {"1": 36, "2": 36}, 0.0)]), stays, estate, overlapping=[identity("a")])
+    assert frame["quality"].tolist() == [{}] * 4
 
 
 def test_what_a_region_without_stays_capacity_or_people_says() -> None:
     none = region_stays(_answers(), CAMERA)
-    frame = region_hours(_hours([(MIDNIGHT, {"1": 36}, None)]), none, _estate({1: 10}))
-    _assert_table(frame, REGION_HOURS)
-    assert one(frame)["quality"]["avg_occupancy"] == "not_collected"
+    frame = _figures(_hours([(MIDNIGHT, {"1": 36}, None)]), none, _estate({1: 10}))
+    assert _hour(frame)["quality"]["avg_occupancy"] == "not_collected"
     empty = region_stays(_answers(("a", 1, DAY, 0, [0] * 8)), CAMERA)
-    quiet = one(region_hours(_hours([(MIDNIGHT, {"1": 0}, None)]), empty, _estate({1: None})))
+    quiet = _hour(_figures(_hours([(MIDNIGHT, {"1": 0}, None)]), empty, _estate({1: None})))
     assert (quiet["avg_occupancy"], quiet["share_occupied_upper"]) == (0, 0)
     assert quiet["quality"] == {
-        "mean_stay_seconds": "nobody_detected",
+        "mean_stay_s": "nobody_detected",
         "short_stay_share": "nobody_detected",
-        "utilization": "no_capacity",
+        "utilisation": "no_capacity",
     }
     long = region_stays(_answers(("a", 1, DAY, 10, [10] * 8)), CAMERA)
-    queue = one(region_hours(_hours([(MIDNIGHT, {"1": 2}, None)]), long, _estate({1: 4})))
+    queue = _hour(_figures(_hours([(MIDNIGHT, {"1": 2}, None)]), long, _estate({1: 4})))
     assert queue["avg_occupancy"] == pytest.approx(1)
     assert queue["quality"] == {"stay": "lower_bound", "share_occupied_upper": "stay_is_lower_bound"}
-    missing = region_hours(_hours([(MIDNIGHT, None, None)]), long, _estate({1: 4}))
-    _assert_table(missing, REGION_HOURS)
-    assert one(missing)["quality"]["entries"] == "not_collected"
+    missing = _figures(_hours([(MIDNIGHT, None, None)]), long, _estate({1: 4}))
+    assert _hour(missing)["quality"]["entries"] == "not_collected"
+    assert _hour(missing)["data_completeness"] == _day(missing)["data_completeness"] == 0
 
 
-@pytest.mark.parametrize(("zone", "day", "length"), [("UTC", DAY, 24), ("Europe/Berlin", date(2026, 3, 29), 23)])
+@pytest.mark.parametrize(
+    ("zone", "day", "length"),
+    [("UTC", DAY, 24), ("Europe/Berlin", date(2026, 3, 29), 23), ("Europe/Berlin", date(2025, 10, 26), 25)],
+)
 def test_a_day_is_the_mean_of_its_known_hours(zone: str, day: date, length: int) -> None:
-    first = utc(f"{day}T00:00") - (timedelta(hours=1) if length == 23 else timedelta())
+    first = utc(f"{day}T00:00") - timedelta(hours={24: 0, 23: 1, 25: 2}[length])
     rows: list[tuple[datetime, dict[str, float] | None, float | None]]
     rows = [(hour, {"1": 36.0} if n % 2 else {"1": 108.0}, None) for n, hour in enumerate(hours_from(first, length))]
     rows[4] = (rows[4][0], None, None)
-    before = (first - timedelta(hours=1), {"1": 999.0}, None)
+    around = [(at, {"1": 999.0}, None) for at in (first - timedelta(hours=1), first + timedelta(hours=length))]
     stays = region_stays(_answers(("a", 1, day, 1000, [1000 * share for share in EXPONENTIAL])), CAMERA)
-    frame = region_days(_hours([before, *rows]), stays, _estate({1: 10}, zone))
-    _assert_table(frame, REGION_DAYS)
-    row = one(frame, date=day)
+    frame = _figures(_hours([around[0], *rows, around[1]]), stays, _estate({1: 10}, zone), first=day)
+    assert len(frame) == length + 1
+    row = _day(frame)
     known = [3.0 if n % 2 == 0 else 1.0 for n in range(length) if n != 4]
-    assert row["entries"] == 36 * sum(known)
+    assert (row["date"], row["time_bucket"]) == (day, first)
+    assert row["entries"] == 36 * sum(known) == sum(frame[frame["bucket_size"] == "1h"]["entries"].dropna())
     assert row["avg_occupancy"] == pytest.approx(np.mean(known), rel=1e-6)
-    assert row["utilization"] == pytest.approx(np.mean(known) / 10, rel=1e-6)
+    assert row["utilisation"] == pytest.approx(np.mean(known) / 10, rel=1e-6)
     assert row["share_occupied_upper"] == pytest.approx(np.mean(1 - np.exp(-np.array(known))), rel=1e-6)
     assert row["data_completeness"] == pytest.approx((length - 1) / length)
+
+
+def test_only_days_that_have_ended_are_told() -> None:
+    none = region_stays(_answers(), CAMERA)
+    hours = _hours([(hour, {"1": 3}, None) for hour in hours_from(MIDNIGHT, 48)])
+    frame = _figures(hours, none, _estate({1: 1}), days=2, now=utc("2026-02-03T23:59"))
+    assert set(frame["date"]) == {DAY}
+    assert len(_figures(hours, none, _estate({1: 1}), days=2, now=utc("2026-02-04T00:00"))) == 50
+
+
+def test_a_region_that_nobody_configured_is_told_where_it_counted() -> None:
+    none = region_stays(_answers(), CAMERA)
+    frame = _figures(_hours([(MIDNIGHT, {"1": 3, "2": 0}, None)]), none, CAMERA)
+    assert sorted(frame["region_number"]) == [1, 1, 2, 2]
+    configured = _figures(_hours([(MIDNIGHT, {"1": 3}, None)]), none, _estate({4: None}))
+    assert sorted(configured["region_number"]) == [4, 4]
+
+
+def test_a_camera_without_regions_has_a_virtual_one_around_its_doors() -> None:
+    hours = _hours([(hour, None, None) for hour in hours_from(MIDNIGHT, 24)])
+    hours["total_entries"] = pd.array([7, 3, *[0] * 22], dtype="Float64")
+    hours["total_exits"] = pd.array([1, None, *[0] * 22], dtype="Float64")
+    none = region_stays(_answers(), CAMERA)
+    frame = _figures(hours, none, CAMERA)
+    assert set(frame["source"]) == {"virtual"}
+    row = _hour(frame, time_bucket=MIDNIGHT)
+    assert (row["region_number"], row["entries"], row["avg_occupancy"]) == (1, 8, None)
+    assert {row["quality"][name] for name in METRICS[1:]} == {"virtual_region"}
+    assert _hour(frame, time_bucket=MIDNIGHT + timedelta(hours=1))["quality"]["entries"] == "not_collected"
+    day = _day(frame)
+    assert (day["entries"], day["data_completeness"]) == (8, pytest.approx(23 / 24))
+    # never beside a region that is configured, that the camera is asked for, or that counted on that day
+    assert set(_figures(hours, none, _estate({2: None}))["source"]) == {"measured"}
+    asked = roster([store("s")], [camera("a", "s", endpoints='["regional_counting"]')], {})
+    assert len(_figures(hours, none, asked)) == 0
+    corridor = roster([store("s")], [camera("a", "s")], {"a": ["passerby"]})
+    assert len(_figures(hours, none, corridor)) == 0
+    hours["region_counts"] = pd.array(['{"3": 5}', *[None] * 23], dtype="string")
+    assert set(_figures(hours, none, CAMERA)["source"]) == {"measured"}
 
 
 def test_a_day_holds_more_than_is_in_view_only_over_the_hours_with_heat() -> None:
     stays = region_stays(_answers(("a", 1, DAY, 1000, [1000 * share for share in EXPONENTIAL])), CAMERA)
     rows = [(MIDNIGHT, {"1": 36.0}, 3600.0), (MIDNIGHT + timedelta(hours=1), {"1": 360.0}, None)]
-    assert one(region_days(_hours(rows), stays, _estate({1: 10})))["quality"] == {}
+    assert _day(_figures(_hours(rows), stays, _estate({1: 10})))["quality"] == {}
     rows.append((MIDNIGHT + timedelta(hours=2), {"1": 36.0}, 0.0))
-    found = one(region_days(_hours(rows), stays, _estate({1: 10})))["quality"]
+    found = _day(_figures(_hours(rows), stays, _estate({1: 10})))["quality"]
     assert found == {"avg_occupancy": "above_heat"}
 
 
@@ -291,26 +381,23 @@ def test_order_and_doubled_rows_do_not_matter() -> None:
     hours = _hours([(hour, {"1": 5, "2": n % 3}, 100.0 * n) for n, hour in enumerate(hours_from(MIDNIGHT, 48))])
     doubled = pd.concat([hours.iloc[::-1], hours]).reset_index(drop=True)
     estate = _estate({1: 10, 2: None})
-    for figures in (region_hours, region_days):
-        frame = figures(hours, stays, estate)
-        assert_frame_equal(frame, figures(doubled, stays.iloc[::-1], estate))
-        assert len(frame) == (96 if figures is region_hours else 4)
+    frame = _figures(hours, stays, estate, days=2)
+    assert_frame_equal(frame, _figures(doubled, stays.iloc[::-1], estate, days=2))
+    assert len(frame) == 100
 
 
 def test_nothing_in_nothing_out() -> None:
     stays = region_stays(_answers(), CAMERA)
     _assert_table(stays, REGION_STAYS)
-    for frame, table in (
-        (region_hours(_hours([]), stays, _estate({1: 1})), REGION_HOURS),
-        (region_days(_hours([]), stays, _estate({1: 1})), REGION_DAYS),
-    ):
-        _assert_table(frame, table)
-        assert len(frame) == 0
+    assert len(_figures(_hours([]), stays, _estate({1: 1}))) == 0
+    assert len(region_hours(_hours([]), stays, _estate({1: 1}))) == 0
 
 
 def test_what_cannot_be_meant_is_refused() -> None:
     stays = region_stays(_answers(), CAMERA)
     with pytest.raises(ConfigurationError, match="group of 0"):
-        region_hours(_hours([]), stays, _estate({1: 1}), group_size=0)
+        _figures(_hours([]), stays, _estate({1: 1}), group_size=0)
+    with pytest.raises(ContractError, match="run backwards"):
+        _figures(_hours([]), stays, _estate({1: 1}), days=-1)
     with pytest.raises(ContractError, match="over_300_s"):
         region_stays(_answers(("a", 1, DAY, 1, [1] * 8)).drop(columns="over_300_s"), CAMERA)

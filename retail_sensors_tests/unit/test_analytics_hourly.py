@@ -12,6 +12,7 @@ import pytest
 from retail_sensors.analytics.hourly import sensor_hours, store_hours
 from retail_sensors.analytics.roster import Roster
 from retail_sensors.tables import HOURLY_ANALYTICS, STORE_HOURLY
+from retail_sensors.tables.figures import counts_of
 from retail_sensors_tests.unit.analytics_estate import (
     asked,
     assert_contract,
@@ -44,13 +45,13 @@ def _hours(estate: Roster, counts: Any = (), **others: Any) -> pd.DataFrame:
         others.get("end", start + timedelta(hours=1)),
         others.get("now", LATER),
     )
-    assert_contract(frame, HOURLY_ANALYTICS)
+    assert_contract(frame, counts_of(HOURLY_ANALYTICS))
     return frame
 
 
 def _store_hours(estate: Roster, hours: pd.DataFrame, now: Any = LATER) -> pd.DataFrame:
     frame = store_hours(hours, estate, NINE, NINE + timedelta(hours=1), now)
-    assert_contract(frame, STORE_HOURLY)
+    assert_contract(frame, counts_of(STORE_HOURLY))
     return frame
 
 
@@ -345,13 +346,13 @@ def test_of_two_busiest_lines_the_first_camera_by_name_leads() -> None:
 def test_empty_frames_give_an_empty_frame(nothing: pd.DataFrame) -> None:
     estate = _two_doors()
     hours = sensor_hours(nothing, nothing, nothing, nothing.copy(), estate, NINE, LATER, LATER)
-    assert_contract(hours, HOURLY_ANALYTICS)
-    assert_contract(store_hours(hours, estate, NINE, LATER, LATER), STORE_HOURLY)
+    assert_contract(hours, counts_of(HOURLY_ANALYTICS))
+    assert_contract(store_hours(hours, estate, NINE, LATER, LATER), counts_of(STORE_HOURLY))
     assert len(hours) == 0
 
 
 def test_an_empty_roster_gives_an_empty_frame() -> None:
     nobody = Roster(*[pd.DataFrame()] * 4)
     hours = sensor_hours(people([counted("a", NINE, 1)]), regional(), heat(), asked(), nobody, NINE, LATER, LATER)
-    assert_contract(hours, HOURLY_ANALYTICS)
-    assert_contract(store_hours(hours, nobody, NINE, LATER, LATER), STORE_HOURLY)
+    assert_contract(hours, counts_of(HOURLY_ANALYTICS))
+    assert_contract(store_hours(hours, nobody, NINE, LATER, LATER), counts_of(STORE_HOURLY))

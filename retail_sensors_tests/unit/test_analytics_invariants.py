@@ -15,6 +15,7 @@ from retail_sensors.analytics.daily import sensor_days, store_days
 from retail_sensors.analytics.hourly import sensor_hours, store_hours
 from retail_sensors.analytics.roster import Roster
 from retail_sensors.tables import DAILY_ANALYTICS, HOURLY_ANALYTICS, STORE_DAILY, STORE_HOURLY
+from retail_sensors.tables.figures import counts_of
 from retail_sensors_tests.unit.analytics_estate import (
     asked,
     assert_contract,
@@ -112,10 +113,10 @@ def _parts(estate: Roster) -> list[pd.DataFrame]:
 @settings(max_examples=15, deadline=None)
 def test_every_frame_keeps_the_contract_and_explains_every_null(world: World) -> None:
     hours = world.hours()
-    assert_contract(hours, HOURLY_ANALYTICS)
-    assert_contract(store_hours(hours, world.estate, BEGIN, END, world.now), STORE_HOURLY)
-    assert_contract(sensor_days(hours, world.estate, DATES, pd.DataFrame(), world.now), DAILY_ANALYTICS)
-    assert_contract(store_days(hours, world.estate, DATES, pd.DataFrame(), world.now), STORE_DAILY)
+    assert_contract(hours, counts_of(HOURLY_ANALYTICS))
+    assert_contract(store_hours(hours, world.estate, BEGIN, END, world.now), counts_of(STORE_HOURLY))
+    assert_contract(sensor_days(hours, world.estate, DATES, pd.DataFrame(), world.now), counts_of(DAILY_ANALYTICS))
+    assert_contract(store_days(hours, world.estate, DATES, pd.DataFrame(), world.now), counts_of(STORE_DAILY))
 
 
 @given(worlds(), st.integers(0, 2**32 - 1))

@@ -59,6 +59,17 @@ def _pos(*rows: tuple[Any, ...], of: str = "s") -> pd.DataFrame:
     return frame
 
 
+def _staff(hours: float) -> pd.DataFrame:
+    """Staff hours of MONDAY, in two of its hours."""
+    return pd.DataFrame(
+        {
+            "store_id": pd.array([identity("s")] * 2, dtype="string"),
+            "hour_start": pd.Series([utc("2026-02-02T09:00"), utc("2026-02-02T10:00")], dtype="datetime64[us, UTC]"),
+            "staff": pd.array([hours / 4, hours * 3 / 4], dtype="Float64"),
+        }
+    )
+
+
 def _by_day(of: str = "s", day: date = MONDAY, **columns: float | None) -> pd.DataFrame:
     """One row (store_id, date) with the given columns."""
     return pd.DataFrame(
@@ -157,7 +168,7 @@ def test_figures_of_a_day_by_hand() -> None:
             days,
             _estate("s", area_sqm=250),
             pos=tills,
-            staff=_by_day(staff_hours=50),
+            staff=_staff(50),
             stays=_by_day(short_stay_share=0.4),
         )
     )
@@ -214,7 +225,7 @@ def test_the_till_day_is_the_local_day_of_the_store() -> None:
 def test_what_is_null_or_nothing_gives_no_row() -> None:
     hour = utc("2026-02-02T10:00")
     days = _daily([_day(total_visitors=0, total_entries=0, peak_hour_traffic=0)])
-    found = _values(_kpi(days, pos=_pos((hour, 0, 0, 0)), staff=_by_day(staff_hours=0)))
+    found = _values(_kpi(days, pos=_pos((hour, 0, 0, 0)), staff=_staff(0)))
     assert found == {"visitors": 0, "entries": 0, "data_completeness": 1, "transactions": 0, "sales": 0}
     unknown = _pos((hour, 5, None, 5), (hour + timedelta(hours=1), None, 10, 5))
     assert set(_values(_kpi(days, pos=unknown))) == {"visitors", "entries", "data_completeness"}
@@ -232,7 +243,7 @@ def test_an_incomplete_day_gives_counts_but_no_conversion_score_or_benchmark() -
     last = _daily([_day(total_visitors=50, total_entries=50, peak_hour_traffic=20, data_completeness=0.89)])
     history = _kpi(days, dates=whole_days(MONDAY - 7 * WEEK, 49))
     tills = _pos((utc("2026-02-02T10:00"), 20, 100, 30))
-    frame = _kpi(last, history=history, pos=tills, staff=_by_day(staff_hours=5))
+    frame = _kpi(last, history=history, pos=tills, staff=_staff(5))
     assert set(_values(frame)) == {
         "visitors",
         "entries",

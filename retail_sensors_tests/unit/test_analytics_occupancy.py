@@ -17,6 +17,7 @@ from retail_sensors.analytics.daily import sensor_days, store_days
 from retail_sensors.analytics.hourly import sensor_hours, store_hours
 from retail_sensors.analytics.roster import Roster
 from retail_sensors.tables import DAILY_ANALYTICS, HOURLY_ANALYTICS, STORE_DAILY, STORE_HOURLY
+from retail_sensors.tables.figures import counts_of
 from retail_sensors_tests.unit.analytics_estate import (
     asked,
     assert_contract,
@@ -60,7 +61,7 @@ def _hours(
     frame = sensor_hours(
         people(rows), regional(), heat(), log, estate or _estate(**changes), begin, begin + timedelta(hours=60), now
     )
-    assert_contract(frame, HOURLY_ANALYTICS)
+    assert_contract(frame, counts_of(HOURLY_ANALYTICS))
     return frame
 
 
@@ -72,8 +73,8 @@ def _day(hours: pd.DataFrame, estate: Roster | None = None, now: datetime = ENDE
     estate = estate or _estate()
     by_camera = sensor_days(hours, estate, DAY, pd.DataFrame(), now)
     by_store = store_days(hours, estate, DAY, pd.DataFrame(), now)
-    assert_contract(by_camera, DAILY_ANALYTICS)
-    assert_contract(by_store, STORE_DAILY)
+    assert_contract(by_camera, counts_of(DAILY_ANALYTICS))
+    assert_contract(by_store, counts_of(STORE_DAILY))
     camera_row, store_row = one(by_camera), one(by_store)
     for name in ("avg_occupancy", "peak_occupancy", "avg_dwell_time_minutes", "in_out_residual", "data_quality_score"):
         assert camera_row[name] == store_row[name]  # this camera holds the store's only entrance
@@ -206,7 +207,7 @@ def test_two_doors_are_solved_together() -> None:
     assert _at(store_hours(hours, estate, RESET, ENDED, ENDED), 10)["avg_occupancy"] == 10
     one_door = hours[hours["sensor_id"] == hours["sensor_id"].iloc[0]]
     alone = store_hours(one_door, estate, RESET, ENDED, ENDED)
-    assert_contract(alone, STORE_HOURLY)
+    assert_contract(alone, counts_of(STORE_HOURLY))
     assert _at(alone, 10)["avg_occupancy"] is None
 
 

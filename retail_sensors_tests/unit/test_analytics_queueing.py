@@ -6,6 +6,7 @@ import heapq
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from fractions import Fraction
 from typing import Any
@@ -18,16 +19,22 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from retail_sensors.analytics import queueing
-from retail_sensors.analytics.queueing import QUEUE_ANALYTICS, QUEUE_PERFORMANCE_DAILY, Service, queue_days, queue_hours
+from retail_sensors.analytics.queueing import HYBRID, Service, queue_days, queue_hours
 from retail_sensors.analytics.roster import Roster
 from retail_sensors.errors import ConfigurationError, ContractError
 from retail_sensors.tables import Table
-from retail_sensors_tests.unit.analytics_estate import identity, one, roster, store, utc
+from retail_sensors.tables.inputs import QUEUE_GROUND_TRUTH
+from retail_sensors.tables.queues import QUEUE_ANALYTICS, QUEUE_PERFORMANCE_DAILY, STORE_SERVICE
+from retail_sensors_tests.unit.analytics_estate import identity, one, roster, store, typed, utc
 
 STORE = roster([store("s")], [], {})
 NOON = utc("2026-02-02T12:00")
 COLUMNS = ("transactions", "detections", "stay_over_60_s", "entries", "open_lanes", "lanes")
+COUNTED = ("actual_queue_length", "actual_wait_minutes")
 LABELS = {"served"}
+DATES = (date(2026, 1, 1), date(2026, 12, 31))
+LATER = utc("2027-01-01T00:00")
+NOBODY_COUNTED = typed(QUEUE_GROUND_TRUTH, [])
 
 
 def _input(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -36,7 +43,11 @@ def _input(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         {
             "store_id": pd.array([identity(row.get("store", "s")) for row in rows], dtype="string"),
             "hour_start": pd.Series([row.get("hour", NOON) for row in rows], dtype="datetime64[us, UTC]"),
-            **{name: pd.array([row.get(name) for row in rows], dtype="Float64") for name in COLUMNS},
+            "stay_is_earlier": pd.array([row.get("stay_is_earlier", False) for row in rows], dtype="boolean"),
+            **{
+                name: pd.array([row.get(name) for row in rows], dtype="Float64")
+                for name in (*COLUMNS, *COUNTED, *HYBRID)
+            },
         }
     )
 
@@ -52,23 +63,24 @@ def _till(hour: datetime, transactions: float | None, lanes: float | None, **mor
 
 
 def _day(*rows: Mapping[str, Any], estate: Roster | None = None) -> dict[str, Any]:
-    frame = queue_days(queue_hours(_input(rows), STORE), estate or STORE)
+    frame = queue_days(queue_hours(_input(rows), STORE), NOBODY_COUNTED, estate or STORE, DATES, LATER)
     _assert_table(frame, QUEUE_PERFORMANCE_DAILY)
     return one(frame)
 
 
 def _assert_table(frame: pd.DataFrame, table: Table) -> None:
     """Declared columns and dtypes, finite numbers, unique keys, and a reason in `quality` for every NULL and no other."""
-    assert list(frame.columns) == list(table.names)
+    assert list(frame.columns) == [column.name for column in table.written]
     assert not frame.duplicated(list(table.key)).any()
-    for column in table.columns:
+    for column in table.written:
         assert str(frame[column.name].dtype) == column.kind.pandas, column.name
         if column.kind.pandas == "Float64":
             assert np.isfinite(frame[column.name].dropna().to_numpy(dtype=float)).all(), column.name
     for row in frame.to_dict("records"):
         quality = json.loads(row["quality"])
         empty = {name for name, value in row.items() if value is None or value is pd.NA}
-        assert empty == set(quality) - LABELS, row
+        flagged = {name for name, word in quality.items() if word == "stay_from_earlier_day"}
+        assert empty == set(quality) - LABELS - flagged, row
         assert {quality[name] for name in empty} <= set(queueing.REASONS)
 
 
@@ -128,7 +140,16 @@ def test_an_hour_of_one_lane_by_hand() -> None:
     assert (row["congestion_level"], row["abandonment_risk_score"]) == ("low", 0.05)
     assert (row["recommended_open_lanes"], row["recommended_staff"], row["suggested_actions"]) == (1, 1, "[]")
     assert (row["arrivals_source"], row["lanes_source"]) == ("transactions", "roster")
-    assert row["quality"] == {}
+    told = ("not_learnt", "no_ground_truth", "no_video")
+    assert set(row["quality"].values()) == set(told)
+    assert [name for name, word in row["quality"].items() if word == "no_video"] == [
+        "queue_density",
+        "organization_score",
+        "movement_detected",
+        "people_detected",
+        "detection_confidence",
+    ]
+    assert (row["analysis_type"], row["frame_analyzed"]) == ("model", False)
 
 
 def test_nine_of_ten_do_not_wait_where_fewer_than_a_tenth_wait_at_all() -> None:
@@ -148,7 +169,11 @@ def test_arrivals_are_transactions_then_long_stays_then_unknown() -> None:
     assert (both["arrivals"], both["arrivals_source"]) == (24, "transactions")
     proxy = _hour(detections=400, stay_over_60_s=0.1, entries=100, lanes=2)
     assert (proxy["arrivals"], proxy["arrivals_source"]) == (pytest.approx(40), "detections_over_60_s")
-    assert proxy["quality"] == {"transactions": "no_queue_input"}
+    assert proxy["quality"]["transactions"] == "no_queue_input"
+    assert "arrivals" not in proxy["quality"]
+    older = _hour(detections=400, stay_over_60_s=0.1, stay_is_earlier=True, entries=100, lanes=2)
+    assert (older["arrivals"], older["quality"]["arrivals"]) == (pytest.approx(40), "stay_from_earlier_day")
+    assert "arrivals" not in _hour(transactions=9, stay_is_earlier=True, lanes=2)["quality"]
     for given_ in ({}, {"detections": 400}, {"stay_over_60_s": 0.1}, {"transactions": -1}):
         row = _hour(entries=100, lanes=2, **given_)
         assert row["arrivals"] is row["congestion_level"] is row["recommended_open_lanes"] is None
@@ -300,7 +325,7 @@ def test_order_and_doubled_rows_do_not_matter() -> None:
 def test_nothing_in_nothing_out() -> None:
     hours = queue_hours(_input([]), STORE)
     _assert_table(hours, QUEUE_ANALYTICS)
-    days = queue_days(hours, STORE)
+    days = queue_days(hours, NOBODY_COUNTED, STORE, DATES, LATER)
     _assert_table(days, QUEUE_PERFORMANCE_DAILY)
     assert len(hours) == len(days) == 0
 
@@ -416,3 +441,124 @@ def test_the_mixture_quantile_is_where_the_mixture_reaches_its_level(
     if found > 0:
         assert tail == pytest.approx((1 - level) * total)
         assert np.nanmin(waits.p90) <= found or level != 0.9
+
+
+def test_each_store_has_the_service_that_it_says() -> None:
+    estate = roster([store("s"), store("fast")], [], {})
+    service = {"store_id": identity("fast"), "service_rate_per_minute": 1.6, "target_minutes": 1.0, "target_share": 0.9}
+    estate = replace(estate, service=typed(STORE_SERVICE, [service]))
+    frame = queue_hours(_input([{**_till(NOON, 48, 1), "store": name} for name in ("s", "fast")]), estate)
+    assert one(frame, store_id="s")["is_overloaded"]
+    fast = one(frame, store_id="fast")
+    # M/M/1 at rho = 0.5 and mu = 1.6: theta 0.8, wait 0.625; P(W > 1) = e^-0.8 / 2 = 0.22, so that one lane is too few
+    assert fast["estimated_wait_time_minutes"] == pytest.approx(0.625)
+    assert fast["share_within_target"] == pytest.approx(1 - math.exp(-0.8) / 2)
+    assert (fast["recommended_open_lanes"], fast["queue_velocity"]) == (2, pytest.approx(0.8))
+
+
+def test_what_was_counted_stands_beside_what_is_reckoned() -> None:
+    row = _hour(transactions=24, entries=100, open_lanes=1, actual_queue_length=0.75, actual_wait_minutes=2.5)
+    assert (row["measured_queue_length"], row["actual_wait_time"]) == (0.75, 2.5)
+    assert row["prediction_accuracy"] == pytest.approx(0.5)  # 1.25 minutes for 2.5
+    far = _hour(transactions=24, entries=100, open_lanes=1, actual_wait_minutes=0.1)
+    assert far["prediction_accuracy"] == 0  # 1.15 minutes off, of at least one
+    assert far["quality"]["measured_queue_length"] == "no_ground_truth"
+    over = _hour(transactions=60, entries=100, open_lanes=1, actual_wait_minutes=9)
+    assert (over["actual_wait_time"], over["quality"]["prediction_accuracy"]) == (9, "overloaded")
+
+
+def test_a_learnt_wait_moves_what_follows_from_it() -> None:
+    learnt = {"learnt_wait": 2.0, "wait_coverage": 0.8, "learnt_length": 1.0, "learnt_lower": 0.5, "learnt_upper": 2.0}
+    row = _hour(transactions=24, entries=100, open_lanes=1, length_coverage=0.75, **learnt)
+    assert row["analysis_type"] == "hybrid"
+    assert (row["estimated_wait_time_minutes"], row["predicted_queue_length"]) == (2, 1)
+    assert (row["confidence_lower"], row["confidence_upper"], row["prediction_confidence"]) == (0.5, 2, 0.75)
+    assert row["wait_time_confidence"] == 0.8
+    # the formula's theta is 0.4: C = 2 x 0.4, and still P(W > t) = C e^(-0.4 t)
+    assert row["wait_probability"] == pytest.approx(0.8)
+    assert row["wait_p90_minutes"] == pytest.approx(math.log(8) / 0.4)
+    assert row["share_within_target"] == pytest.approx(1 - 0.8 * math.exp(-2))
+    assert row["congestion_level"] == "medium"
+    # beyond 1 / theta everybody waits, and the line drains more slowly
+    slow = _hour(transactions=24, entries=100, open_lanes=1, learnt_wait=5.0)
+    assert (slow["wait_probability"], slow["wait_p90_minutes"]) == (1, pytest.approx(5 * math.log(10)))
+    assert slow["quality"]["confidence_lower"] == "not_learnt"
+    nobody = _hour(transactions=24, entries=100, open_lanes=1, learnt_wait=0.0)
+    assert (nobody["wait_probability"], nobody["wait_p90_minutes"], nobody["share_within_target"]) == (0, 0, 1)
+
+
+def test_nothing_learnt_is_believed_of_an_overload() -> None:
+    row = _hour(transactions=60, entries=100, open_lanes=1, learnt_wait=2.0, learnt_length=2.0, wait_coverage=0.8)
+    assert (row["analysis_type"], row["estimated_wait_time_minutes"]) == ("model", None)
+    assert row["quality"]["wait_time_confidence"] == "not_learnt"
+
+
+def _counted(*rows: Mapping[str, Any]) -> pd.DataFrame:
+    given = [{"store_id": identity("s"), "minutes_counted": 60, "counted_by": "Ana", **row} for row in rows]
+    return typed(QUEUE_GROUND_TRUTH, given)
+
+
+def test_who_left_the_line_is_known_where_somebody_counted() -> None:
+    estate = _open("12:00", "14:00")
+    one_o_clock = NOON + timedelta(hours=1)
+    hours = queue_hours(_input([_till(NOON, 24, 1), _till(one_o_clock, 48, 2)]), STORE)
+    first = {"hour_start": NOON, "served": 20, "abandoned": 5}
+    second = {"hour_start": one_o_clock, "served": 46, "abandoned": 4}
+    closed = {"hour_start": NOON + timedelta(hours=5), "served": 1, "abandoned": 99}
+
+    def day(*rows: Mapping[str, Any]) -> dict[str, Any]:
+        frame = queue_days(hours, _counted(*rows), estate, DATES, LATER)
+        _assert_table(frame, QUEUE_PERFORMANCE_DAILY)
+        return one(frame)
+
+    whole = day(first, second, closed)
+    assert (whole["abandonment_count"], whole["abandonment_rate"]) == (9, pytest.approx(9 / 75))
+    for partly in (day(first), day(first, {**second, "minutes_counted": 30}), day(first, {**second, "served": None})):
+        assert partly["abandonment_count"] is None
+        assert partly["quality"]["abandonment_count"] == "not_all_counted"
+    assert day(first)["abandonment_rate"] == pytest.approx(0.2)
+    idle = day({**first, "served": 0, "abandoned": 0}, {**second, "served": 0, "abandoned": 0})
+    assert (idle["abandonment_count"], idle["quality"]["abandonment_rate"]) == (0, "nobody_queued")
+
+
+def test_only_days_of_the_run_that_have_ended_there_get_a_row() -> None:
+    estate = roster([store("s", "Pacific/Auckland"), store("t", "America/New_York")], [], {})
+    start = utc("2026-02-01T00:00")
+    rows = [_till(start + timedelta(hours=n), 5, 1, store=name) for n in range(96) for name in ("s", "t")]
+    hours = queue_hours(_input(rows), estate)
+    dates = (date(2026, 2, 2), date(2026, 2, 4))
+
+    def found(now: datetime) -> set[tuple[str, date]]:
+        frame = queue_days(hours, NOBODY_COUNTED, estate, dates, now)
+        return {(store_id, day) for store_id, day in zip(frame["store_id"], frame["date"], strict=True)}
+
+    s, t = identity("s"), identity("t")
+    # Auckland's second of February ends at 11:00 UTC, New York's at 05:00 of the third
+    assert found(utc("2026-02-02T10:59")) == set()
+    assert found(utc("2026-02-02T11:00")) == {(s, dates[0])}
+    assert found(utc("2026-02-03T05:00")) == {(s, dates[0]), (t, dates[0])}
+    assert found(LATER) == {(of, date(2026, 2, day)) for of in (s, t) for day in (2, 3)}
+
+
+@pytest.mark.parametrize(("day", "length"), [(date(2026, 10, 25), 25), (date(2026, 3, 29), 23)])
+def test_a_day_on_which_clocks_change_has_its_own_hours(day: date, length: int) -> None:
+    estate = roster([store("s", "Europe/Lisbon")], [], {})
+    start = utc(f"{day}T00:00") - timedelta(hours=length == 25)
+    rows = [_till(start + timedelta(hours=n), 24, 1) for n in range(length)]
+    row = one(queue_days(queue_hours(_input(rows), estate), NOBODY_COUNTED, estate, (day, day + timedelta(1)), LATER))
+    assert (row["data_completeness"], row["total_customers_served"]) == (1, 24 * length)
+    assert row["total_queue_time_minutes"] == pytest.approx(24 * length * 1.25)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 90), st.sampled_from([0, 1, 2, 3])), min_size=24, max_size=24))
+def test_a_day_holds_the_customers_and_the_waiting_of_its_hours(given_hours: list[tuple[int, int]]) -> None:
+    midnight = utc("2026-02-02T00:00")
+    rows = [_till(midnight + timedelta(hours=n), customers, lanes) for n, (customers, lanes) in enumerate(given_hours)]
+    hours = queue_hours(_input(rows), STORE)
+    row = one(queue_days(hours, NOBODY_COUNTED, STORE, DATES, LATER))
+    assert row["total_customers_served"] == sum(customers for customers, _ in given_hours)
+    assert row["overloaded_hours"] == hours["is_overloaded"].sum()
+    if row["total_queue_time_minutes"] is not None:
+        # Little's law by the hour: the people who wait, for an hour each
+        assert row["total_queue_time_minutes"] == pytest.approx(60 * hours["predicted_queue_length"].sum())

@@ -29,6 +29,7 @@ stores:
     passerby_excludes_entrants: true
     occupancy_reset_time: 5:30
     opening_hours: {mon-fri: 10:00-21:00, sat: "18:00-02:00", sun: ["14:00-20:00", "9:00-13:00"]}
+    checkout: {lanes: 4, target_minutes: 3, star_target: 12}
 cameras:
   - name: oslo-1
     store: Oslo Torg
@@ -104,6 +105,13 @@ def test_every_field_of_a_store_and_a_camera_is_read() -> None:
         "occupancy_reset_time": time(5, 30),
         "opening_hours": dict.fromkeys(("mon", "tue", "wed", "thu", "fri"), weekday)
         | {"sat": [["18:00", "02:00"]], "sun": [["09:00", "13:00"], ["14:00", "20:00"]]},
+        "checkout": {
+            "lanes": 4,
+            "service_rate_per_minute": 0.8,
+            "target_minutes": 3.0,
+            "target_share": 0.8,
+            "star_target": 12.0,
+        },
     }
     door = fleet.cameras[0]
     assert (door.host, door.port, door.username, door.password) == ("192.0.2.10", 8080, "admin", "env:OSLO_1_PASSWORD")
@@ -316,6 +324,9 @@ def test_a_field_of_a_camera_that_cannot_be_meant_is_refused(field: str, value: 
         ("area_sqm", "big", "'big' is not a number"),
         ("traffic_basis", "entrys", "'entrys' is not one of entries, exits, mean; did you mean 'entries'?"),
         ("occupancy_reset_time", "25:00", "'25:00' is not a time of day; write HH:MM"),
+        ("checkout", "{lanes: 0}", "'0' is out of range; it must be more than 0"),
+        ("checkout", "{target_share: 1}", "'1' is out of range; it must be less than 1"),
+        ("checkout", "{lane: 3}", "unknown field; did you mean 'lanes'?"),
         ("opening_hours", "{monday: 10:00-21:00}", "'monday' is neither a weekday"),
         ("opening_hours", "{mon: 10-21}", """'10-21' is not a span of opening hours; write it like "10:00-21:00\""""),
         ("opening_hours", "{mon: 10:00-10:00}", "has no length; a day that never closes is 00:00-24:00"),

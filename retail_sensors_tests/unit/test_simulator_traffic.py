@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from retail_sensors.simulator.camera import DEFAULT_REGIONS, SimulatedCamera, co
 from retail_sensors.simulator.damage import damage
 from retail_sensors.simulator.replay import read_replay
 from retail_sensors.simulator.switches import Fault, FaultKind, Switches
-from retail_sensors.simulator.traffic import Counts, Generated, OpeningHours, local_hours
+from retail_sensors.simulator.traffic import Counts, Generated, OpeningHours, RegionHabit, local_hours
 
 LISBON = ZoneInfo("Europe/Lisbon")
 NEW_YORK = ZoneInfo("America/New_York")
@@ -209,6 +210,23 @@ def test_regional_and_heat_bodies_and_the_share_of_long_stays() -> None:
     assert 0 < sum(int(row[6]) for row in longer) < sum(int(row[6]) for row in shorter)
 
 
+def test_fewer_stay_longer_and_the_mean_stay_is_the_regions() -> None:
+    # Many detections, so that rounding each hour does not show.
+    crowd = Generated(seed=2, regions=(RegionHabit(0.0, 50.0),) * 4)
+    camera = SimulatedCamera("door", "Europe/Lisbon", crowd)
+    now = utc(2026, 3, 3)
+    everyone = table(camera.answer(ask("regionalcountlogcsv", "2026-03-02"), now).body)
+    before = [list(map(int, row[2:6])) for row in everyone]
+    for length, seconds in enumerate((5, 10, 30, 60, 100, 300, 600, 1800)):
+        question = ask("regionalcountlogcsv", "2026-03-02", lengthtype="1", length=str(length))
+        stayed = [list(map(int, row[2:6])) for row in table(camera.answer(question, now).body)]
+        assert all(a <= b for row, former in zip(stayed, before, strict=True) for a, b in zip(row, former, strict=True))
+        for region in range(4):
+            share = sum(row[region] for row in stayed) / sum(int(row[2 + region]) for row in everyone)
+            assert share == pytest.approx(math.exp(-seconds / DEFAULT_REGIONS[region + 1].stay_seconds), abs=2e-4)
+        before = stayed
+
+
 def test_only_drawn_regions_count() -> None:
     drawn = {3: DEFAULT_REGIONS[3]}
     now = utc(2026, 3, 3)
@@ -242,12 +260,13 @@ def test_every_switch_changes_what_it_names() -> None:
     now = utc(2026, 10, 28)
     default = SimulatedCamera("a", "Europe/Lisbon", Ramp())
     people, heat, spatial = (ask(kind, "2026-10-25") for kind in ("vcalogcsv", "heatmapcsv", "spaceheatmap"))
+    stays = ask("regionalcountlogcsv", "2026-10-25", lengthtype="1", length="0")
     plain = default.answer(people, now)
     seen = {}
     for name, switches in Switches.variants():
         camera = SimulatedCamera("a", "Europe/Lisbon", Ramp(), switches=switches, regions={1: DEFAULT_REGIONS[1]})
         seen[name] = (
-            [camera.answer(question, now) for question in (people, heat, spatial, ALARM)],
+            [camera.answer(question, now) for question in (people, heat, spatial, ALARM, stays)],
             camera.answer(ask("regionalcountlogcsv", "2026-10-25"), now).body.split(b"\n", 1)[0],
             camera.answer(ask("vcalogcsv", "2026-10-26").replace("23:59:59", "09:30:00"), now).body.count(b"\n"),
         )
@@ -261,6 +280,10 @@ def test_every_switch_changes_what_it_names() -> None:
     assert seen["total_spelling=Total"][0][0].body == plain.body.replace(b"Tolal", b"Total")
     assert table(seen["heat_scale=10"][0][1].body)[5][2] == "600"
     assert [seen[f"spatial_heat_map={status}"][0][2].status for status in (502, 404)] == [502, 404]
+    assert "map_w" not in json.loads(seen["spatial_size=absent"][0][2].body)
+    assert [seen[f"region_stays={status}"][0][4].status for status in (401, 404, 502)] == [401, 404, 502]
+    plain_regions = default.answer(ask("regionalcountlogcsv", "2026-10-25"), now)
+    assert table(seen["stay_length=ignored"][0][4].body)[9][2] == table(plain_regions.body)[9][2] != "0"
     assert seen["alarm_form=key_value"][0][3].body.startswith(b"region_entrance_alarm_status=0\n")
     assert b";\r\nvar current_in_count=" in seen["alarm_form=crlf_lines"][0][3].body
 

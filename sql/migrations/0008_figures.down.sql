@@ -1,1 +1,36 @@
-SELECT 1;
+ALTER TABLE retail.hourly_analytics
+  DROP COLUMN region_avg_occupancy,
+  DROP COLUMN region_max_occupancy,
+  DROP COLUMN region_utilization,
+  DROP COLUMN entry_to_checkout_rate,
+  DROP COLUMN zone_conversion_rates,
+  DROP COLUMN max_heat_value,
+  DROP COLUMN heat_variance,
+  DROP COLUMN traffic_efficiency_score,
+  DROP COLUMN queue_performance_score;
+ALTER TABLE retail.store_hourly
+  DROP COLUMN region_avg_occupancy,
+  DROP COLUMN region_max_occupancy,
+  DROP COLUMN region_utilization,
+  DROP COLUMN entry_to_checkout_rate,
+  DROP COLUMN zone_conversion_rates,
+  DROP COLUMN max_heat_value,
+  DROP COLUMN heat_variance,
+  DROP COLUMN traffic_efficiency_score,
+  DROP COLUMN queue_performance_score;
+ALTER TABLE retail.daily_analytics
+  DROP COLUMN overall_conversion_rate,
+  DROP COLUMN bounce_rate,
+  DROP COLUMN avg_queue_length,
+  DROP COLUMN max_queue_length,
+  DROP COLUMN queue_peak_time,
+  DROP COLUMN estimated_avg_wait_minutes,
+  DROP COLUMN overall_performance_score;
+ALTER TABLE retail.store_daily
+  DROP COLUMN overall_conversion_rate,
+  DROP COLUMN bounce_rate,
+  DROP COLUMN avg_queue_length,
+  DROP COLUMN max_queue_length,
+  DROP COLUMN queue_peak_time,
+  DROP COLUMN estimated_avg_wait_minutes,
+  DROP COLUMN overall_performance_score;

@@ -1,1 +1,2 @@
-SELECT 1;
+DROP TABLE retail.alerts_generated;
+DROP TABLE retail.alert_rules;

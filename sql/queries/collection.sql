@@ -77,6 +77,12 @@ WHERE s.sensor_name = ANY (%(names)s)
       SELECT FROM retail.store_daily AS f WHERE f.store_id = t.id AND f.date = d.local_day)
   )
 
+-- name: countries_without_holidays
+-- Countries of stores of which no public holiday is stored.
+SELECT DISTINCT country
+FROM retail.stores AS t
+WHERE country IS NOT NULL AND NOT EXISTS (SELECT FROM retail.holidays AS h WHERE h.country = t.country)
+
 -- name: later_days
 -- First and last stored day after :last, up to 52 weeks on: days that are compared with earlier ones. NULL: none.
 SELECT min(date), max(date)

@@ -1,0 +1,191 @@
+"""What forecasts show their reader in the Dagster UI: numbers on every event, a picture or table on the run's last partition.
+
+Nothing is computed here that a table would not hold; how a picture is drawn belongs in `charts`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+
+from retail_sensors.analytics.forecast_backtest import HORIZONS, Backtest
+from retail_sensors.analytics.prediction_rows import SIMPLE_RULE, Subjects, backtest_figures
+from retail_sensors.analytics.roster import Roster
+from retail_sensors.assets.charts import Band, line_chart
+from retail_sensors.assets.metadata import markdown_table
+from retail_sensors.tables import Table
+from retail_sensors.tables.predictions import STORE_PREDICTIONS
+
+_WEEK = pd.Timedelta(days=7)
+
+
+def model_summary(row: pd.DataFrame, tested: Backtest | None) -> dict[str, Any]:
+    """Numbers of a trained model, and its back-test beside the simple rules where it has one."""
+    one = row.iloc[0]
+    summary: dict[str, Any] = {
+        "model version": one["model_version"],
+        "series": int(one["series_count"]),
+        "series answered by the learner": int(one["learnt_series_count"]),
+        "series by reason for the simple rule": dg.MetadataValue.json(json.loads(one["series_reasons"])),
+        "size": f"{len(one['model']) / 1e6:.1f} MB",
+    }
+    if tested is not None:
+        figures = backtest_figures(tested)
+        summary["back-test, day ahead over 4 weeks"] = markdown_table(_backtest_table(figures))
+        summary["back-test of the model by hours ahead"] = markdown_table(_horizon_table(figures))
+    return summary
+
+
+def _backtest_table(figures: dict[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "over": over,
+                "way": way,
+                "MAE": _text(told["mae"], ",.2f"),
+                "WAPE": _text(told["wape"], ".1%"),
+                "MASE": _text(told["mase"], ".2f"),
+                "bias": _text(told["bias"], "+.2f"),
+                "within 80 %": _text(told.get("coverage_80"), ".1%"),
+                "within 95 %": _text(told.get("coverage_95"), ".1%"),
+            }
+            for over, ways in figures.items()
+            for way, told in ways.items()
+        ]
+    )
+
+
+def _horizon_table(figures: dict[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "hours ahead": horizon,
+                "WAPE pooled": _text(figures["pooled"]["model"][f"wape_{horizon}"], ".1%"),
+                "WAPE median": _text(figures["median"]["model"][f"wape_{horizon}"], ".1%"),
+                "within 80 % pooled": _text(figures["pooled"]["model"][f"held_{horizon}"], ".1%"),
+            }
+            for horizon in HORIZONS
+        ]
+    )
+
+
+def forecast_summary(
+    context: dg.AssetExecutionContext,
+    table: Table,
+    rows: pd.DataFrame,
+    history: pd.DataFrame,
+    subjects: Subjects,
+    roster: Roster,
+) -> dict[str, Any]:
+    """Numbers of the run's forecasts; stores also get the biggest one's week before and week ahead, on the last partition."""
+    key = table.key[0]
+    newest = rows[rows["prediction_time"] == rows["prediction_time"].max()]
+    if table is STORE_PREDICTIONS and len(newest):
+        biggest = str(newest.groupby(key)["predicted_value"].sum().idxmax())
+        name = str(roster.stores.set_index("id")["store_name"][biggest])
+        camera = subjects.same_as.get(biggest)
+        counted = history[history["series"] == (f"store:{biggest}" if camera is None else f"sensor:{camera}")]
+        context.add_asset_metadata(
+            {f"forecast for {name}": _picture(name, newest[newest[key] == biggest], counted)},
+            asset_key=table.name,
+            partition_key=context.partition_keys[-1],
+        )
+    asked = len(subjects.sensors) if key == "sensor_id" else len(subjects.stores) + len(subjects.same_as)
+    return {
+        "forecasts": len(rows),
+        "without a forecast": asked - int(newest[key].nunique()),
+        "by the learner": int((rows["method"] == "boosted_median").sum()),
+        "by the simple rule": int((rows["method"] == "median_4").sum()),
+        "model versions": ", ".join(sorted(set(rows["model_version"]))) or SIMPLE_RULE,
+    }
+
+
+def _picture(name: str, ahead: pd.DataFrame, counted: pd.DataFrame) -> dg.MarkdownMetadataValue:
+    """What a store counted in the 7 days before the origin, and what is expected in the 7 after it."""
+    ahead = ahead.set_index("target_time")
+    first = ahead.index.min()
+    hours = pd.date_range(first - _WEEK, ahead.index.max(), freq="h")
+    shown = counted[(counted["hour_start"] >= hours[0]) & (counted["hour_start"] < first)]
+    values = ahead.drop(columns=[column for column in ahead if ahead[column].dtype != "Float64"]).reindex(hours)
+    ends = {name: _numbers(values[name]) for name in ("lower_95", "upper_95")}
+    ends |= {name: _numbers(values[f"confidence_interval_{name}"]) for name in ("lower", "upper")}
+    return line_chart(
+        list(hours.to_pydatetime()),
+        {
+            "expected": _numbers(values["predicted_value"]),
+            "counted": _numbers(shown.set_index("hour_start")["value"].reindex(hours)),
+        },
+        title=f"{name}: entries an hour (UTC)",
+        unit="people",
+        bands=[Band("95 %", ends["lower_95"], ends["upper_95"]), Band("80 %", ends["lower"], ends["upper"])],
+    )
+
+
+def accuracy_summary(context: dg.AssetExecutionContext, rows: pd.DataFrame, filled: int) -> dict[str, Any]:
+    """Numbers of the run's days; the last partition also gets a table of the newest day over all cameras and stores."""
+    over_all = rows[rows["subject"] == "all"]
+    newest = over_all[over_all["date"] == over_all["date"].max()] if len(over_all) else over_all
+    if len(newest):
+        table = pd.DataFrame(
+            {
+                "over": newest["scope"].array,
+                "hours ahead": newest["horizons"].array,
+                "n": newest["n"].array,
+                "MAE": [_text(value, ",.2f") for value in newest["mae"]],
+                "WAPE": [_text(value, ".1%") for value in newest["wape"]],
+                "skill": [_text(value, "+.2f") for value in newest["skill"]],
+                "within 80 %": [_text(value, ".1%") for value in newest["coverage_80"]],
+                "within 95 %": [_text(value, ".1%") for value in newest["coverage_95"]],
+            }
+        )
+        title = f"accuracy of {newest['date'].iloc[0]}"
+        context.add_asset_metadata({title: markdown_table(table, limit=40)}, partition_key=context.partition_keys[-1])
+    return {"days": int(rows["date"].nunique()), "actual values written": filled}
+
+
+def staffing_summary(context: dg.AssetExecutionContext, rows: pd.DataFrame, roster: Roster) -> dict[str, Any]:
+    """Numbers of the run's plans; the last partition also gets the newest plan as a table."""
+    newest = rows[rows["plan_time"] == rows["plan_time"].max()]
+    said = [json.loads(text) for text in newest["actions"]]
+    if len(newest):
+        stores = roster.stores.set_index("id")
+        zones = newest["store_id"].map(stores["timezone"])
+        table = pd.DataFrame(
+            {
+                "store": newest["store_id"].map(stores["store_name"]).array,
+                "for": newest["horizon"].array,
+                "hour": [
+                    f"{at.tz_convert(zone):%a %H:%M}" for at, zone in zip(newest["target_start"], zones, strict=True)
+                ],
+                "visitors": [_text(value, ".0f") for value in newest["expected_visitors"]],
+                "80 %": [
+                    "" if pd.isna(low) else f"{low:.0f} to {high:.0f}"
+                    for low, high in zip(newest["visitors_lower"], newest["visitors_upper"], strict=True)
+                ],
+                "needed": newest["staff_needed"].array,
+                "planned": [_text(value, "g") for value in newest["staff_planned"]],
+                "action": [" ".join(sentences) for sentences in said],
+            }
+        )
+        context.add_asset_metadata(
+            {"staffing plan": markdown_table(table, limit=60)}, partition_key=context.partition_keys[-1]
+        )
+    short = sum(sentence.startswith("Bring in") for sentences in said for sentence in sentences)
+    return {
+        "planned hours": len(rows),
+        "hours without a forecast": int(rows["expected_visitors"].isna().sum()),
+        "calls for more staff": short,
+    }
+
+
+def _text(value: float | None, form: str) -> str:
+    return "" if value is None or pd.isna(value) else format(value, form)
+
+
+def _numbers(series: pd.Series[Any]) -> list[float | None]:
+    values = series.to_numpy(dtype=np.float64, na_value=np.nan)
+    return [None if np.isnan(value) else float(value) for value in values]
