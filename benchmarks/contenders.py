@@ -23,10 +23,13 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from retail_sensors.connectors.base import Camera, Credentials, Endpoint, TimeWindow
+from retail_sensors.connectors.base import HISTORY_ENDPOINTS, Camera, Credentials, Endpoint, TimeWindow
 from retail_sensors.connectors.collector import Collector, CollectorSettings, LocalLeases
 from retail_sensors.connectors.milesight import request_target
 from retail_sensors.simulator.camera import DEFAULT_PASSWORD
+
+ENDPOINTS = (*HISTORY_ENDPOINTS, Endpoint.ALARM_STATUS)
+"""What a camera is asked in each hour."""
 
 _WARMING = 8
 """Cameras asked before the clock starts, for what is imported and cached at the first use."""
@@ -36,7 +39,9 @@ Get = Callable[[str], Awaitable[int]]
 
 
 def _targets(at: datetime) -> list[str]:
-    return [request_target(endpoint, None if endpoint is Endpoint.ALARM_STATUS else at.date()) for endpoint in Endpoint]
+    return [
+        request_target(endpoint, None if endpoint is Endpoint.ALARM_STATUS else at.date()) for endpoint in ENDPOINTS
+    ]
 
 
 async def _lanes(get: Get, cameras: list[dict[str, Any]], at: datetime, in_flight: int) -> int:
@@ -121,7 +126,7 @@ async def _collector(cameras: list[dict[str, Any]], at: datetime, in_flight: int
             )
             for camera in cameras
         ],
-        Endpoint,
+        ENDPOINTS,
         TimeWindow(hour, hour + timedelta(hours=1)),
         lease=LocalLeases(),
         run_id="benchmark",

@@ -16,7 +16,7 @@ from retail_sensors.connectors.base import DAY_ENDPOINTS, HISTORY_ENDPOINTS, Cam
 from retail_sensors.connectors.localtime import hours_by_day
 from retail_sensors.errors import ConfigurationError, StoppedError
 from retail_sensors.installation import Installation
-from retail_sensors.partitions import FIRST_DAY, check_window, day_ranges, hour_ranges, range_tags
+from retail_sensors.partitions import FIRST_DAY, check_window, day_key, day_ranges, hour_key, hour_ranges, range_tags
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.fleet import FleetRegistry
 from retail_sensors.storage.sqlfiles import queries
@@ -40,6 +40,8 @@ HOURS_PER_RUN = 72
 FIGURE_HOURS_PER_RUN = 744
 """Figures are computed from what is stored: a month of them takes little time and memory."""
 DAYS_PER_RUN = 31
+OUTLOOK_DAYS = 10
+"""Newest days in which anomalies are looked for."""
 
 _RAW_TABLES = (PEOPLE_COUNTING_RAW, REGIONAL_COUNTING_RAW, HEATMAP_TEMPORAL_RAW, VCA_ALARM_STATUS)
 _DAY_TABLES = (REGION_STAYS, HEATMAP_SPATIAL_RAW)
@@ -137,11 +139,14 @@ def collect_range(
     *,
     overwrite: bool = False,
     verbose: bool = False,
+    with_outlook: bool = False,
     on_progress: Callable[[int, int, str], None] | None = None,
     defs: dg.Definitions | None = None,
 ) -> Report:
     """Collects the window from the named cameras (none named: all active ones), then computes its days.
 
+    `with_outlook`: then looks for anomalies of the last days, predicts the next ones and evaluates the alert rules, as the
+    schedules do.
     Raises ConfigurationError for a window or a camera that cannot be meant, DatabaseUnavailableError.
     """
     database = installation.database
@@ -152,6 +157,8 @@ def collect_range(
     window = check_window(window, now)
     report = Report(window)
     steps = list(_steps(database, window, chosen, now, tuple(cameras)))
+    if with_outlook:
+        steps += _outlook(now)
     with installation.storage_reached():
         instance = installation.dagster_instance()
         if defs is None:
@@ -257,6 +264,15 @@ def _steps(
     if first_later is not None:
         for first_key, last_key in day_ranges(first_later, last_later, DAYS_PER_RUN):
             yield _Step("comparisons of later days", "daily_figures", first_key, last_key)
+
+
+def _outlook(now: datetime) -> Iterator[_Step]:
+    """Runs that say what stands out, what comes and what is to be done."""
+    hour, day = hour_key(now), day_key(now.date())
+    yield _Step("anomalies", "anomalies", day_key(now.date() - (OUTLOOK_DAYS - 1) * _DAY), day)
+    yield _Step("training", "train_model")
+    yield _Step("forecasts", "forecasts", hour, hour)
+    yield _Step("alerts", "alerts")
 
 
 def _questions_about_days(

@@ -14,7 +14,7 @@ from retail_sensors.assets.hourly import HOURLY_ASSETS
 from retail_sensors.assets.inputs import INPUT_ASSETS
 from retail_sensors.assets.kpi import KPI_ASSETS
 from retail_sensors.assets.missing import MISSING_ASSETS
-from retail_sensors.assets.predictions import MODEL_ASSETS, PREDICTION_ASSETS
+from retail_sensors.assets.predictions import ACCURACY_ASSETS, MODEL_ASSETS, PREDICTION_ASSETS
 from retail_sensors.assets.queues import QUEUE_DAILY_ASSETS, QUEUE_HOURLY_ASSETS
 from retail_sensors.assets.raw import RAW_ASSETS
 from retail_sensors.assets.regions import STAY_ASSETS
@@ -57,6 +57,7 @@ def build_defs(**overrides: Any) -> dg.Definitions:
             *ALERT_ASSETS,
             *MODEL_ASSETS,
             *PREDICTION_ASSETS,
+            *ACCURACY_ASSETS,
         ],
         jobs=list(JOBS),
         schedules=list(SCHEDULES),

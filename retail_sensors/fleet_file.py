@@ -380,7 +380,7 @@ class _GuideForm(_Entry):
         supported = self.data_mapping
         auth = self.connection.auth
         left_out = {
-            *(() if supported.supports_regional_counting else (Endpoint.REGIONAL_COUNTING,)),
+            *(() if supported.supports_regional_counting else (Endpoint.REGIONAL_COUNTING, Endpoint.REGION_STAYS)),
             *(() if supported.supports_real_time_status else (Endpoint.ALARM_STATUS,)),
         }
         regions = supported.region_count if supported.supports_regional_counting else 0

@@ -25,6 +25,7 @@ from retail_sensors.resources.database import DatabaseResource
 from retail_sensors.settings import load_settings
 from retail_sensors.storage.dagster_storage import prune
 from retail_sensors.storage.merge import PARTITIONED
+from retail_sensors.storage.predictions import forget_predictions
 
 collect_hours = dg.define_asset_job(
     "collect_hours",
@@ -96,6 +97,14 @@ forecasts = dg.define_asset_job(
     executor_def=dg.in_process_executor,
 )
 
+plan_staff = dg.define_asset_job(
+    "plan_staff",
+    selection=dg.AssetSelection.assets("staffing_plan"),
+    partitions_def=HOURLY,
+    description="Plans staff for now, the next hour and the rest of the day from the newest forecast.",
+    executor_def=dg.in_process_executor,
+)
+
 forecast_accuracy = dg.define_asset_job(
     "forecast_accuracy",
     selection=dg.AssetSelection.assets(*ACCURACY_ASSETS),
@@ -129,12 +138,23 @@ def prune_event_log(context: dg.OpExecutionContext, database: DatabaseResource, 
     context.log.info(f"Deleted from before {before:%Y-%m-%d}: {deleted}")
 
 
+@dg.op
+def prune_predictions(context: dg.OpExecutionContext, database: DatabaseResource, clock: ClockResource) -> None:
+    """Deletes old forecasts: four a day make a quarter of a million rows per camera and year. What became of them stays in
+    prediction_accuracy."""
+    before = clock.now() - timedelta(days=load_settings().prediction_days)
+    deleted = forget_predictions(database.database, before)
+    context.log.info(f"Deleted forecasts from before {before:%Y-%m-%d}: {deleted}")
+
+
 @dg.job(
-    description="Makes partitions ahead of need and prunes Dagster's event log.", executor_def=dg.in_process_executor
+    description="Makes partitions ahead of need, prunes Dagster's event log and forgets old forecasts.",
+    executor_def=dg.in_process_executor,
 )
 def maintenance() -> None:
     make_partitions_ahead()
     prune_event_log()
+    prune_predictions()
 
 
 JOBS = (
@@ -147,6 +167,7 @@ JOBS = (
     alerts,
     train_model,
     forecasts,
+    plan_staff,
     forecast_accuracy,
     maintenance,
 )

@@ -21,6 +21,7 @@ from retail_sensors.jobs import (
     forecasts,
     hourly_figures,
     maintenance,
+    plan_staff,
     public_holidays,
     train_model,
 )
@@ -34,6 +35,12 @@ RUNNING_HOURS = 2
 
 RECENT_DAYS = 10
 """Days that are computed anew every six hours: an estimate of a gap reaches back a week from its end."""
+
+HELD_DAYS = 7
+"""Days for which cameras hold their heat."""
+FOLLOWED_DAYS = 31
+"""Days for which a long anomaly is followed."""
+_NIGHT_HOUR = 3
 
 # Dagster starts runs of higher priority first; back-fills have 0.
 _LIVE = {"dagster/priority": "10"}
@@ -94,8 +101,8 @@ def ended_days(context: dg.ScheduleEvaluationContext, database: DatabaseResource
     cron_schedule="20 */6 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description=f"Every six hours computes the hours of the last {RECENT_DAYS} days anew: estimates of gaps that have ended, stays that "
-    "were told later, a till feed that was loaded. What has not changed stays as it is.",
+    description=f"Every six hours computes the hours of the last {RECENT_DAYS} days anew: estimates of gaps that have ended, stays "
+    "that were told later, a till feed that was loaded. What has not changed stays as it is.",
 )
 def recent_hours(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run of the newest hours."""
@@ -138,29 +145,32 @@ def _instant(day: date, at: clock_time, zone: ZoneInfo) -> datetime:
 
 @dg.schedule(
     job=ended_day_questions,
-    cron_schedule="10 * * * *",
+    cron_schedule="10,40 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="At :10 asks the cameras that can tell for the stays and the spatial heat of days that ended in the last two days, where "
-    "they are not in yet.",
+    description="Twice an hour asks the cameras that can tell for the stays and the spatial heat of days that have just ended, and "
+    f"once a night for those of the last {HELD_DAYS} days that are not in yet.",
 )
 def ended_day_answers(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run of the newest dates that may have ended."""
-    today = _tick(context).date()
-    return _run(context, day_key(today - 2 * _DAY), day_key(today), "ended day questions")
+    tick = _tick(context)
+    days = HELD_DAYS if (tick.hour, tick.minute) == (_NIGHT_HOUR, 10) else 2
+    return _run(context, day_key(tick.date() - days * _DAY), day_key(tick.date()), "ended day questions")
 
 
 @dg.schedule(
     job=anomalies,
-    cron_schedule="12 * * * *",
+    cron_schedule="20 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description=f"At :12 looks for anomalies that began in the last {RECENT_DAYS} days; those that have ended are resolved.",
+    description=f"At :20 looks for anomalies that began in the last {RECENT_DAYS} days, and once a night for those of the last "
+    f"{FOLLOWED_DAYS}; those that have ended are resolved.",
 )
 def recent_anomalies(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run of the newest dates."""
-    today = _tick(context).date()
-    return _run(context, day_key(today - RECENT_DAYS * _DAY), day_key(today), "anomalies")
+    tick = _tick(context)
+    days = FOLLOWED_DAYS if tick.hour == _NIGHT_HOUR else RECENT_DAYS
+    return _run(context, day_key(tick.date() - (days - 1) * _DAY), day_key(tick.date()), "anomalies")
 
 
 @dg.schedule(
@@ -201,15 +211,28 @@ def weekly_training(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 
 @dg.schedule(
     job=forecasts,
-    cron_schedule="8 */6 * * *",
+    cron_schedule="25 */6 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every six hours at :08 predicts the next 168 hours of cameras and stores.",
+    description="Every six hours at :25, when the hour before is in, predicts the next 168 hours of cameras and stores.",
 )
 def next_hours(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run of the running hour: its start is the instant from which is predicted."""
     key = hour_key(_tick(context))
     return _run(context, key, key, "forecasts")
+
+
+@dg.schedule(
+    job=plan_staff,
+    cron_schedule="27 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="At :27 plans staff for now, the next hour and the rest of the day from the newest forecast.",
+)
+def staff_for_now(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run of the running hour."""
+    key = hour_key(_tick(context))
+    return _run(context, key, key, "staff")
 
 
 @dg.schedule(
@@ -245,6 +268,7 @@ SCHEDULES = (
     watch,
     weekly_training,
     next_hours,
+    staff_for_now,
     recent_accuracy,
     nightly_holidays,
     nightly_maintenance,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 
 from retail_sensors.tables import TABLES, Table
+from retail_sensors.tables.contract import View
+from retail_sensors.tables.views import VIEWS
 
 _HEAD = """# Tables
 
@@ -15,15 +17,18 @@ the database as comments (`\\d+ retail.store_daily` in psql) and in the Dagster 
 
 def page() -> str:
     """The page in Markdown."""
-    return "\n".join([_HEAD, *(_section(table) for table in TABLES.values())])
+    relations: list[Table | View] = [*TABLES.values(), *VIEWS.values()]
+    return "\n".join([_HEAD, *(_section(relation) for relation in relations)])
 
 
-def _section(table: Table) -> str:
-    lines = [f"## {table.name}", "", table.row, "", f"Key: {', '.join(f'`{name}`' for name in table.key)}.", ""]
+def _section(table: Table | View) -> str:
+    key = ", ".join(f"`{name}`" for name in table.key)
+    head = f"Key: {key}." if isinstance(table, Table) else f"A view; unique by {key}."
+    lines = [f"## {table.name}", "", table.row, "", head, ""]
     lines += ["| column | type | unit | meaning |", "| --- | --- | --- | --- |"]
     for column in table.columns:
         notes = [] if column.nullable else ["never NULL"]
-        notes += ["computed by Postgres"] if column.is_generated else []
+        notes += ["not written by runs"] if column.is_generated else []
         note = f" ({', '.join(notes)})" if notes else ""
         meaning = column.description.replace("|", "\\|") + note
         lines.append(f"| `{column.name}` | {column.kind.postgres} | {column.unit or ''} | {meaning} |")

@@ -19,7 +19,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,8 +51,9 @@ REASONS: dict[str, str] = {
 }
 """Reasons for NULL and what they mean."""
 
-PROXY, MODELLED = "proxy", "modelled_upper_bound"
-"""What `quality` says of a rate from checkout detections, and of a share of time from Little's law."""
+PROXY, MODELLED, ABOVE_HEAT = "proxy", "modelled_upper_bound", "above_heat"
+"""What `quality` says of a rate from checkout detections, of a share of time from Little's law, and of regions that hold more people
+than the heat value says are in view."""
 
 _QUEUE = {
     "avg_queue_length": "avg_queue_length",
@@ -78,6 +78,7 @@ class _Hours:
     detections: tuple[Array, Array, Array]
     present: tuple[Array, Array, Array]
     occupied: tuple[Array, Array, Array]
+    above_heat: Array
     keys: Array
     score: Array
     queue: Array
@@ -97,7 +98,7 @@ def sensor_hours_beside(
     second = frames.seconds(figures, "hour_start", "hourly_analytics")
     store, holds = layout.store[camera], layout.holds_entrances[camera]
     detections = jsontext.parsed(frames.texts(figures, "region_counts", "hourly_analytics"), LINES)
-    present, occupied = _region_cells(figures, stays, roster, camera, second)
+    present, occupied, above_heat = _region_cells(figures, stays, roster, camera, second)
     # A store's checkout may be seen by several cameras; one of them alone says nothing of the store.
     at_checkout = np.asarray(_has_role(roster, "checkout").any(axis=1))
     alone = at_checkout[camera] & (layout.per_store(at_checkout)[store] == 1)
@@ -115,6 +116,7 @@ def sensor_hours_beside(
             detections=_items(detections),
             present=_items(present),
             occupied=_items(occupied),
+            above_heat=above_heat,
             keys=np.array([jsontext.key_text(region) for region in LINES], dtype=object),
             score=like_hours(figures, HOURLY_ANALYTICS, past, roster),
             queue=np.full(len(figures), np.nan),
@@ -168,6 +170,7 @@ def store_hours_beside(
             detections=_items(detections, row, camera),
             present=_items(cells("region_avg_occupancy"), row, camera),
             occupied=_items(cells("region_utilization"), row, camera),
+            above_heat=frames.tally(row, _says(hours, "region_avg_occupancy", ABOVE_HEAT)[kept], count) > 0,
             keys=names,
             score=like_hours(figures, STORE_HOURLY, past, roster),
             queue=waited,
@@ -230,7 +233,7 @@ def _complete_hours(figures: pd.DataFrame, table: Table, known: _Hours) -> pd.Da
         },
         words,
         [
-            (("region_avg_occupancy",), no_present),
+            (("region_avg_occupancy",), words.first(count, (known.above_heat, ABOVE_HEAT), (True, no_present))),
             (("region_max_occupancy",), words.first(count, (True, "no_minute_data"))),
             (("region_utilization",), words.first(count, (pd.notna(occupied), MODELLED), (True, no_present))),
             (("entry_to_checkout_rate",), _no_rate(words, rate, known.transactions, known.checkout, no_entries)),
@@ -307,18 +310,22 @@ def _has_role(roster: Roster, role: str) -> Array:
 
 def _region_cells(
     figures: pd.DataFrame, stays: pd.DataFrame, roster: Roster, camera: Array, second: Array
-) -> tuple[Array, Array]:
-    """Mean number present and largest share of time occupied in each region, shape (rows, 4); NaN where it is not known."""
+) -> tuple[Array, Array, Array]:
+    """Mean number present and largest share of time occupied in each region, shape (rows, 4), NaN where it is not known; and
+    whether the regions hold more people than are in view.
+    """
     result = np.full((2, len(figures), len(LINES)), np.nan)
+    above = np.zeros(len(figures), dtype=bool)
     if not len(stays):
-        return result[0], result[1]
+        return result[0], result[1], above
     regions = dwell.region_hours(figures, stays, roster)
     of = frames.codes(roster.layout.sensor_ids, frames.texts(regions, "sensor_id", "region_hours"))
     at = _positions(hour_keys(camera, second), hour_keys(of, frames.seconds(regions, "hour_start", "region_hours")))
     region = frames.numbers(regions, "region_number", "region_hours").astype(np.int64) - 1
     for position, column in enumerate(("avg_occupancy", "share_occupied_upper")):
         result[position, at, region] = frames.numbers(regions, column, "region_hours")
-    return result[0], result[1]
+    above[at[frames.flags(regions, "is_above_heat", "region_hours")]] = True
+    return result[0], result[1], above
 
 
 def _positions(keys: Array, wanted: Array) -> Array:
@@ -510,7 +517,7 @@ def _day_scores(
     off_store = frames.codes(layout.store_ids, frames.texts(holidays, "store_id", "holidays"))
     off = off_store << 23 | frames.days(holidays, "date", "holidays").astype(np.int64)
     comparable = (whole >= COMPLETE) & ~np.isin((layout.store[scope] if of_camera else scope) << 23 | day, off)
-    real = _is_not_proxy(frames.texts(history, "quality", table.name)[known])
+    real = ~_says(history, "overall_conversion_rate", PROXY)[known]
     before = (
         frames.numbers(history, "total_entries", table.name)[known],
         np.where(real, frames.numbers(history, "overall_conversion_rate", table.name)[known], np.nan),
@@ -524,7 +531,8 @@ def _day_scores(
     return ranks[0], ranks[1]
 
 
-def _is_not_proxy(texts: Array) -> Array:
-    code, distinct = pd.factorize(texts)
-    plain: list[Any] = [json.loads(text).get("overall_conversion_rate") != PROXY for text in distinct]
-    return np.array([*plain, True], dtype=bool)[code]
+def _says(frame: pd.DataFrame, column: str, word: str) -> Array:
+    """Whether the `quality` of each row says the word of the column."""
+    code, distinct = pd.factorize(frames.texts(frame, "quality", column))
+    said = [json.loads(text).get(column) == word for text in distinct]
+    return np.array([*said, False], dtype=bool)[code]

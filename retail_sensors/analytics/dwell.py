@@ -411,7 +411,7 @@ def region_hours(
     group_size: float = 1.0,
     overlapping: Collection[str] = (),
 ) -> pd.DataFrame:
-    """sensor_id, region_number, hour_start and METRICS, NaN for NULL: a region of the roster in each row of its camera in `hours`.
+    """sensor_id, region_number, hour_start, METRICS (NaN for NULL), is_above_heat: a region of the roster in each row of its camera.
 
     Ordered by camera, region and hour; arguments as for `region_figures`, hours that run and days that have not ended included.
     """
@@ -422,6 +422,7 @@ def region_hours(
             "region_number": rows.region,
             "hour_start": pd.DatetimeIndex(rows.second.astype("datetime64[s]").astype("datetime64[us]"), tz="UTC"),
             **rows.figures(),
+            "is_above_heat": rows.crowded,
         }
     )
 

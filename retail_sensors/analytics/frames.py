@@ -121,7 +121,8 @@ def _typed(column: Column, values: Array) -> Any:
         missing = np.isnan(values)
         return pd.arrays.IntegerArray(np.where(missing, 0, values).astype(np.int64), missing)
     if kind is Kind.BOOLEAN:
-        return pd.arrays.BooleanArray(values.astype(bool), np.zeros(len(values), dtype=bool))
+        missing = np.asarray(pd.isna(values))
+        return pd.arrays.BooleanArray(np.where(missing, False, values).astype(bool), missing)
     if kind is Kind.TIMESTAMP:
         return pd.DatetimeIndex(values.astype("datetime64[s]").astype("datetime64[us]")).tz_localize("UTC")
     if kind in (Kind.DATE, Kind.TIME):

@@ -26,6 +26,7 @@ from retail_sensors.analytics.readings import (
     split_keys,
 )
 from retail_sensors.analytics.roster import LINES, Layout, Roster
+from retail_sensors.analytics.slices import by_stores
 from retail_sensors.analytics.traffic import (
     Counts,
     ScopeHours,
@@ -68,6 +69,21 @@ def sensor_hours(
     Cameras that are not in the roster are left out. Raises ContractError for a missing column, an instant without zone or an
     unusable roster.
     """
+    sources = (people, regions, heat, asked, pd.DataFrame() if imputed is None else imputed)
+    return by_stores(_sensor_hours, sources, roster, "sensor_id", window_start, window_end, now)
+
+
+def _sensor_hours(
+    people: pd.DataFrame,
+    regions: pd.DataFrame,
+    heat: pd.DataFrame,
+    asked: pd.DataFrame,
+    imputed: pd.DataFrame,
+    roster: Roster,
+    window_start: datetime,
+    window_end: datetime,
+    now: datetime,
+) -> pd.DataFrame:
     layout = roster.layout
     start, end, current = _span(window_start, window_end, now)
     words = Vocabulary()
@@ -85,7 +101,7 @@ def sensor_hours(
     is_open = layout.is_open(store, wall)
     has_counts = has_wanted(counts, camera, layout)
     given = np.stack([counts.entries, counts.exits, counts.passersby], axis=1)
-    estimate, substituted = estimates(pd.DataFrame() if imputed is None else imputed, layout).at(keys)
+    estimate, substituted = estimates(imputed, layout).at(keys)
     estimate[has_counts & final] = np.nan
     used = np.fmax(given, estimate)  # what was counted in part of an hour is the least that it can have been
     estimated = (np.nan_to_num(used) - np.nan_to_num(given)).sum(axis=1)
@@ -142,6 +158,12 @@ def store_hours(
     `hours`: rows of `hourly_analytics`. Counts are sums over the cameras that were measured or estimated, NULL when none was;
     completeness is the share of the store's entrance cameras with a row whose counts are final.
     """
+    return by_stores(_store_hours, (hours,), roster, "store_id", window_start, window_end, now)
+
+
+def _store_hours(
+    hours: pd.DataFrame, roster: Roster, window_start: datetime, window_end: datetime, now: datetime
+) -> pd.DataFrame:
     layout = roster.layout
     start, end, current = _span(window_start, window_end, now)
     words = Vocabulary()

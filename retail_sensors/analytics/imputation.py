@@ -117,23 +117,6 @@ def impute(hours: pd.DataFrame, values: Sequence[str]) -> pd.DataFrame:
     return _result(hours, values, table, filled)
 
 
-def imputed_share(rows: pd.DataFrame, values: Sequence[str], by: Sequence[str]) -> pd.Series[float]:
-    """Estimated part of the sum of counts of each group of imputed rows, 0 to 1; NaN where that sum is 0 or nothing is known.
-
-    `rows`: what `impute` gave for the columns `values`; `by`: the columns that make a group, such as a camera and its day.
-    """
-    counts = np.stack([frames.numbers(rows, value, "hours") for value in values])
-    total = np.nansum(counts, axis=0)
-    estimated = total * np.nan_to_num(frames.numbers(rows, "imputed_share", "hours"))
-    sums = pd.DataFrame({"estimated": estimated, "total": total}, index=rows.index)
-    grouped = sums.groupby([rows[name] for name in by], sort=True).sum()
-    return pd.Series(
-        frames.ratio(grouped["estimated"].to_numpy(), grouped["total"].to_numpy()),
-        index=grouped.index,
-        name="imputed_share",
-    )
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Table:
     """The input as arrays, a row each: `given` (values, rows) as it came, `known` without the counts of partial rows."""

@@ -18,7 +18,7 @@ from datetime import timedelta
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.ensemble import GradientBoostingRegressor
 
 from retail_sensors.analytics import conformal, frames
 from retail_sensors.analytics.frames import DAY, HOUR, Array
@@ -58,7 +58,7 @@ class _Hours:
 class Correction:
     """A learnt residual. `coverage`: share of the held-out hours in their interval, `margin` half its width in sqrt(1 + answer)."""
 
-    learner: HistGradientBoostingRegressor
+    learner: GradientBoostingRegressor
     margin: float
     coverage: float
 
@@ -73,7 +73,7 @@ def _table(features: Array, formula: Array) -> Array:
     return np.column_stack([features, formula])
 
 
-def _corrected(learner: HistGradientBoostingRegressor, features: Array, formula: Array) -> Array:
+def _corrected(learner: GradientBoostingRegressor, features: Array, formula: Array) -> Array:
     return np.asarray(np.maximum(formula + learner.predict(_table(features, formula)), 0.0))
 
 
@@ -81,14 +81,14 @@ def _scale(value: Array) -> Array:
     return np.asarray(np.sqrt(1.0 + value))
 
 
-def _taught(features: Array, formula: Array, actual: Array, weight: Array, seed: int) -> HistGradientBoostingRegressor:
-    learner = HistGradientBoostingRegressor(
+def _taught(features: Array, formula: Array, actual: Array, weight: Array, seed: int) -> GradientBoostingRegressor:
+    # The histogram learner starts threads for every tree: on a busy machine a few hundred rows then take seconds.
+    learner = GradientBoostingRegressor(
         loss="absolute_error",
-        max_iter=_TREES,
+        n_estimators=_TREES,
         learning_rate=_RATE,
         max_leaf_nodes=_LEAVES,
         min_samples_leaf=_LEAF_ROWS,
-        early_stopping=False,
         random_state=seed,
     )
     return learner.fit(_table(features, formula), actual - formula, sample_weight=weight)

@@ -378,7 +378,7 @@ def queue_hours(hours: pd.DataFrame, roster: Roster) -> pd.DataFrame:
     till = np.where(from_till, "transactions", "detections_over_60_s").astype(object)
     lane_words = np.where(rostered, "roster", "best_case").astype(object)
     nothing = np.full(count, np.nan)
-    figures = frames.build(
+    return frames.build(
         QUEUE_ANALYTICS,
         {
             "store_id": layout.store_ids[store],
@@ -398,7 +398,7 @@ def queue_hours(hours: pd.DataFrame, roster: Roster) -> pd.DataFrame:
             "prediction_confidence": interval["length_coverage"],
             "queue_density": nothing,
             "organization_score": nothing,
-            "movement_detected": np.zeros(count, dtype=bool),
+            "movement_detected": np.full(count, None, dtype=object),
             "queue_velocity": through,
             "wait_probability": result.probability,
             "estimated_wait_time_minutes": result.mean,
@@ -419,8 +419,6 @@ def queue_hours(hours: pd.DataFrame, roster: Roster) -> pd.DataFrame:
             "quality": quality_texts(words, count, notes),
         },
     )
-    # a frame is built with flags that are known; this one never is
-    return figures.assign(movement_detected=pd.array([None] * count, dtype="boolean"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

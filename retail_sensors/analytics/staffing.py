@@ -35,7 +35,8 @@ DEFAULT_STAR_TARGET = 12.0
 
 HORIZONS = ("immediate", "next_hour", "shift")
 
-_AHEAD = 168
+_HOURS = 168
+_TOLD = ("prediction_second", "predicted_value", "lower_80", "upper_80")
 _WEEKDAYS = ("Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed")  # 1970-01-01 was a Thursday
 
 
@@ -70,57 +71,58 @@ def staffing_plan(plan_time: datetime, roster: Roster, forecasts: pd.DataFrame, 
     """
     layout = roster.layout
     now = frames.instant(plan_time, "plan_time")
-    stores = np.flatnonzero(layout.per_store(layout.is_entrance) > 0)
     expected = _by_store(layout, forecasts, frames.numbers(forecasts, "target_second", "forecasts"))
     planned = _by_store(layout, staff, frames.seconds(staff, "hour_start", "staff_hours").astype(float))
     rows: list[tuple[object, ...]] = []
-    for store in map(int, stores):
-        start = now - int(layout.wall(np.array([store]), np.array([now]))[0]) % HOUR
-        starts = start + np.arange(_AHEAD) * HOUR
-        wall = layout.wall(np.full(_AHEAD, store), starts)
-        is_open = layout.is_open(np.full(_AHEAD, store), wall)
-        is_set = layout.star_target[store] > 0
+    for store in np.flatnonzero(layout.per_store(layout.is_entrance) > 0).tolist():
+        ahead = _Ahead.of(layout, store, now)
+        told = _values(expected, store, ahead.starts, _TOLD, forecasts)
+        told[1:, ~ahead.is_open] = 0.0
+        is_set = bool(layout.star_target[store] > 0)
         target = float(layout.star_target[store]) if is_set else DEFAULT_STAR_TARGET
-        told = _values(
-            expected, store, starts, ("prediction_second", "predicted_value", "lower_80", "upper_80"), forecasts
-        )
-        told[1:, ~is_open] = 0.0
-        needed, needed_upper = staff_needed(told[1], target), staff_needed(told[3], target)
-        known_staff = _values(planned, store, starts, ("staff",), staff)[0]
-        today = wall // DAY == wall[0] // DAY
-        shift = np.flatnonzero(today & is_open)
-        if not len(shift):
-            shift = np.flatnonzero(is_open & (wall // DAY == wall[is_open.argmax()] // DAY))
-        for horizon, places in zip(HORIZONS, (np.array([0]), np.array([1]), shift), strict=True):
-            hours = [
-                Hour(
-                    int(wall[at]), told[1, at], told[2, at], told[3, at], needed[at], needed_upper[at], known_staff[at]
-                )
-                for at in places
+        table = np.stack(
+            [
+                ahead.wall,
+                *told[1:],
+                staff_needed(told[1], target),
+                staff_needed(told[3], target),
+                _values(planned, store, ahead.starts, ("staff",), staff)[0],
             ]
-            sentences = _sentences(hours, is_open[places], int(wall[0]) // DAY)
-            for at, hour, said in zip(places, hours, sentences, strict=True):
-                reasons = _reasons(hour, bool(is_open[at]), bool(np.isnan(told[0, at])))
-                rows.append(
-                    (
-                        layout.store_ids[store],
-                        now,
-                        horizon,
-                        int(starts[at]),
-                        told[0, at],
-                        hour.expected,
-                        hour.lower,
-                        hour.upper,
-                        target,
-                        "store" if is_set else "default_target",
-                        hour.needed,
-                        hour.needed_upper,
-                        hour.planned,
-                        json.dumps(said, ensure_ascii=False),
-                        json.dumps(reasons),
-                    )
-                )
+        )
+        hours = [Hour(int(wall), *figures) for wall, *figures in table.T.tolist()]
+        origin, source = told[0], "store" if is_set else "default_target"
+        for horizon, places in zip(HORIZONS, ([0], [1], ahead.shift), strict=True):
+            sentences = _sentences([hours[at] for at in places], ahead.is_open[places], hours[0].wall // DAY)
+            for at, said in zip(places, sentences, strict=True):
+                hour = hours[at]
+                reasons = _reasons(hour, bool(ahead.is_open[at]), bool(np.isnan(origin[at])))
+                key = (layout.store_ids[store], now, horizon, int(ahead.starts[at]), origin[at])
+                visitors = (hour.expected, hour.lower, hour.upper, target, source)
+                need = (hour.needed, hour.needed_upper, hour.planned)
+                rows.append((*key, *visitors, *need, json.dumps(said, ensure_ascii=False), json.dumps(reasons)))
     return _frame(rows)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ahead:
+    """A store's hours from the running one on: start in seconds since 1970, the same by its clock, open or not; `shift`: places
+    of the open hours of today that are left, else of the next open day.
+    """
+
+    starts: Array
+    wall: Array
+    is_open: Array
+    shift: list[int]
+
+    @staticmethod
+    def of(layout: Layout, store: int, now: int) -> _Ahead:
+        own = np.full(_HOURS, store)
+        starts = now - int(layout.wall(own[:1], np.array([now]))[0]) % HOUR + np.arange(_HOURS) * HOUR
+        wall = layout.wall(own, starts)
+        is_open = layout.is_open(own, wall)
+        open_hours = np.flatnonzero(is_open)
+        first_day = wall[open_hours[0]] // DAY if len(open_hours) else -1
+        return _Ahead(starts, wall, is_open, open_hours[wall[open_hours] // DAY == first_day].tolist())
 
 
 def actions(hours: Sequence[Hour]) -> Iterator[Action]:

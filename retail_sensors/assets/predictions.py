@@ -71,7 +71,7 @@ class TrainingConfig(dg.Config):
     seed: int = Field(default=0, description="Seed of the random draws: the same counts and seed give the same model.")
     rows: int = Field(
         default=forecast.ROWS,
-        ge=500,
+        ge=1_000,
         description="Hours that each form of the median learns from at most; fewer learn faster and worse.",
     )
     up_to: str = Field(
@@ -175,7 +175,7 @@ def _out(table_metadata_of: dict[str, object], description: str) -> dg.AssetOut:
 
 
 @dg.multi_asset(
-    name="forecasts",
+    name="hours_ahead",
     outs={
         "predictions": _out(
             table_metadata(PREDICTIONS, "replace"),
@@ -190,7 +190,7 @@ def _out(table_metadata_of: dict[str, object], description: str) -> dg.AssetOut:
     partitions_def=HOURLY,
     backfill_policy=HOURS_POLICY,
 )
-def forecasts(
+def hours_ahead(
     context: dg.AssetExecutionContext, database: DatabaseResource
 ) -> Iterator[dg.MaterializeResult[pd.DataFrame]]:
     window, roster = run_window(context), database.roster()
@@ -267,5 +267,5 @@ def staffing_plan(context: dg.AssetExecutionContext, database: DatabaseResource)
 
 
 MODEL_ASSETS: tuple[dg.AssetsDefinition, ...] = (prediction_model,)
-PREDICTION_ASSETS: tuple[dg.AssetsDefinition, ...] = (forecasts, staffing_plan)
+PREDICTION_ASSETS: tuple[dg.AssetsDefinition, ...] = (hours_ahead, staffing_plan)
 ACCURACY_ASSETS: tuple[dg.AssetsDefinition, ...] = (prediction_accuracy,)

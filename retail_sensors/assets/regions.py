@@ -151,4 +151,3 @@ heatmap_spatial_raw = _day_asset(
 )
 
 STAY_ASSETS: tuple[dg.AssetsDefinition, ...] = (region_stays, heatmap_spatial_raw)
-REGION_ASSETS: tuple[dg.AssetsDefinition, ...] = ()

@@ -73,7 +73,13 @@ def collect(
 
 
 def run_with_progress(
-    installation: Installation, window: TimeWindow, cameras: list[str], *, overwrite: bool, verbose: bool
+    installation: Installation,
+    window: TimeWindow,
+    cameras: list[str],
+    *,
+    overwrite: bool = False,
+    verbose: bool = False,
+    with_outlook: bool = False,
 ) -> Report:
     """Collects the window with a progress bar on standard error."""
     # Dagster takes a second to import: only the commands that need it pay.
@@ -96,7 +102,15 @@ def run_with_progress(
         def advance(done: int, total: int, what: str) -> None:
             progress.update(task, completed=done, total=total, description=what)
 
-        return collect_range(installation, window, cameras, overwrite=overwrite, verbose=verbose, on_progress=advance)
+        return collect_range(
+            installation,
+            window,
+            cameras,
+            overwrite=overwrite,
+            verbose=verbose,
+            with_outlook=with_outlook,
+            on_progress=advance,
+        )
 
 
 def _print(report: Report) -> None:

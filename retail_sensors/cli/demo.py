@@ -44,8 +44,10 @@ def demo(
         FleetRegistry(installation.database).add(fleet)
         names = [camera.name for camera in fleet.cameras]
         now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-        window = _missing(installation.database, names, TimeWindow(now - timedelta(days=days), now))
-        report = run_with_progress(installation, window, names, overwrite=False, verbose=False)
+        whole = TimeWindow(now - timedelta(days=days), now)
+        window = _missing(installation.database, names, whole)
+        _load_tills(installation, whole, port)
+        report = run_with_progress(installation, window, names, with_outlook=True)
     _print(installation, days)
     is_whole = not report.problems
     for outcome in report.cameras:
@@ -59,6 +61,7 @@ def demo(
         typer.echo(problem, err=True)
     typer.echo(
         "\nTo keep it all running and look at it in the Dagster UI: make up"
+        "\nTo see what needs attention: .venv/bin/retail-sensors alerts"
         "\nTo look into the tables: .venv/bin/retail-sensors db psql   (for example: TABLE retail.store_daily;)"
         "\nTo stop everything: .venv/bin/retail-sensors down"
     )
@@ -94,6 +97,17 @@ def simulated_fleet(installation: Installation, first_port: int) -> Iterator[Non
         _fleet_path(installation).write_text(yaml.safe_dump(structure, sort_keys=False, allow_unicode=True))
         settings_path.write_text(json.dumps({"first_port": first_port}))
         yield
+
+
+def _load_tills(installation: Installation, window: TimeWindow, first_port: int) -> None:
+    """Loads what the stores' tills and rosters say of the window, as `retail-sensors load` does."""
+    from retail_sensors.simulator.tills import write_tills
+    from retail_sensors.storage.inputs import KINDS, Inputs
+
+    files = {kind: installation.settings.home / "demo" / f"{kind}.csv" for kind in ("transactions", "staff")}
+    write_tills(demo_fleet(first_port), window.start, window.end, files["transactions"], files["staff"])
+    for kind, path in files.items():
+        Inputs(installation.database).load(KINDS[kind], path, datetime.now(UTC))
 
 
 def demo_fleet(first_port: int) -> SimulatedFleet:

@@ -39,20 +39,37 @@ _CACHED_BODIES = 48
 
 @dataclass(frozen=True, slots=True)
 class SimulatedRegion:
-    """One region that is drawn in a camera's picture; capacity in persons, the mean stay of a detection in seconds."""
+    """One region that is drawn in a camera's picture, and how long its detections stay.
+
+    capacity: persons. stay_seconds: mean stay of those who pass through, found anew every few seconds. lingering_share of the
+    detections stay lingering_seconds in the mean. Both without memory: what outlasts a length falls exponentially with it.
+    """
 
     name: str
     role: str
     type: str | None = None
     capacity: int | None = None
-    stay_seconds: float = 45.0
+    stay_seconds: float = 4.0
+    lingering_share: float = 0.0
+    lingering_seconds: float = 100.0
+
+    def longer_share(self, seconds: float) -> float:
+        """Share of the detections that stay longer."""
+        passing = (1 - self.lingering_share) * math.exp(-seconds / self.stay_seconds)
+        return passing + self.lingering_share * math.exp(-seconds / self.lingering_seconds)
+
+    @property
+    def mean_stay_seconds(self) -> float:
+        """Mean stay of a detection."""
+        return (1 - self.lingering_share) * self.stay_seconds + self.lingering_share * self.lingering_seconds
 
 
+# With them the regions of the default shop hold as many people as its heat value says are in view.
 DEFAULT_REGIONS: Mapping[int, SimulatedRegion] = {
-    1: SimulatedRegion("Entrance", "entrance", "entrance", 20, 12.0),
+    1: SimulatedRegion("Entrance", "entrance", "entrance", 20, 5.0),
     2: SimulatedRegion("Aisle", "zone", "zone", 60),
-    3: SimulatedRegion("Queue", "queue", "queue", 15, 150.0),
-    4: SimulatedRegion("Checkout", "checkout", "checkout", 10, 70.0),
+    3: SimulatedRegion("Queue", "queue", "queue", 15, 4.0, 0.05),
+    4: SimulatedRegion("Checkout", "checkout", "checkout", 10, 30.0, 0.2),
 }
 
 
@@ -419,16 +436,16 @@ class SimulatedCamera:
         asked = [question.regions[index] and index + 1 in self.regions for index in range(4)]
         columns = [index for index in range(4) if asked[index] or self.switches.region_columns == "always_4"]
         seconds = LENGTHS_SECONDS[min(question.length, len(LENGTHS_SECONDS) - 1)]
-        # Stays without memory: the share that outlasts a length falls exponentially with it.
-        longer_share = {number: math.exp(-seconds / region.stay_seconds) for number, region in self.regions.items()}
+        share = np.array([self.regions[i + 1].longer_share(seconds) if i + 1 in self.regions else 0.0 for i in columns])
+        # Rounded along the day, so that the few long stays of quiet hours are not lost.
+        values_by_hour = np.array([[counts.regions[i] for i in columns] for *_, counts in rows], dtype=float)
+        along = np.floor(np.cumsum(values_by_hour.reshape(len(rows), len(columns)) * share, axis=0) + 0.5)
+        longer_by_hour = np.diff(along, axis=0, prepend=0.0).astype(int).tolist()
         lines = []
-        for starts, ends, counts in rows:
+        for (starts, ends, counts), longest in zip(rows, longer_by_hour, strict=True):
             values = [counts.regions[index] if asked[index] else 0 for index in columns]
             if question.is_about_stays and self.switches.stay_length == "heeded":
-                longer = [
-                    round(value * longer_share.get(index + 1, 0.0))
-                    for index, value in zip(columns, values, strict=True)
-                ]
+                longer = [many if asked[index] else 0 for index, many in zip(columns, longest, strict=True)]
                 values = longer if question.length_type == 1 else [a - b for a, b in zip(values, longer, strict=True)]
             lines.append(",".join([_stamps(starts, ends, "/"), *map(str, values), str(sum(values))]))
         return self._csv(["StartTime", "EndTime", *(f"region{index + 1}" for index in columns), "Sum"], lines)

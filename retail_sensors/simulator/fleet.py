@@ -34,7 +34,7 @@ _SPARE_FILES = 256
 
 @dataclass(frozen=True, slots=True)
 class SimulatedStore:
-    """One store of the configuration file; capacity in persons, area in square metres."""
+    """One store of the configuration file; capacity in persons, area in square metres, lanes: its tills, 0: not said."""
 
     name: str
     timezone: str
@@ -43,6 +43,8 @@ class SimulatedStore:
     capacity: int
     area_sqm: float
     traffic_basis: Literal["entries", "exits", "mean"] = "entries"
+    currency: str = "EUR"
+    lanes: int = 0
 
 
 class SimulatedFleet:
@@ -237,6 +239,7 @@ def fleet_file(fleet: SimulatedFleet, password: str = PASSWORD_REFERENCE) -> dic
             "area_sqm": store.area_sqm,
             "traffic_basis": store.traffic_basis,
             "opening_hours": store.opening_hours.as_mapping(),
+            **({"checkout": {"lanes": store.lanes, "star_target": 12}} if store.lanes else {}),
         }
         for store in fleet.stores
     ]
@@ -268,7 +271,7 @@ def uniform_cameras(count: int, timezone: str, port: int, seed: int = 0) -> list
 
 
 DEMO_STORES = (
-    SimulatedStore("Lisbon Baixa", "Europe/Lisbon", "PT", OpeningHours.daily("10:00-22:00"), 180, 620.0),
+    SimulatedStore("Lisbon Baixa", "Europe/Lisbon", "PT", OpeningHours.daily("10:00-22:00"), 180, 620.0, lanes=2),
     SimulatedStore(
         "New York SoHo",
         "America/New_York",
@@ -283,8 +286,12 @@ DEMO_STORES = (
         240,
         850.0,
         "mean",
+        currency="USD",
+        lanes=3,
     ),
-    SimulatedStore("Mumbai Bandra", "Asia/Kolkata", "IN", OpeningHours.daily("10:30-21:30"), 150, 480.0),
+    SimulatedStore(
+        "Mumbai Bandra", "Asia/Kolkata", "IN", OpeningHours.daily("10:30-21:30"), 150, 480.0, currency="INR", lanes=2
+    ),
 )
 _DEMO_DOORS = (
     # store, camera, place, visitors and passers-by a day

@@ -20,6 +20,7 @@ from retail_sensors.errors import ConfigurationError, DatabaseUnavailableError
 from retail_sensors.storage.database import SUPPORTED_SERVERS, Database
 from retail_sensors.storage.sqlfiles import sql_directory
 from retail_sensors.tables import TABLES
+from retail_sensors.tables.views import VIEWS
 
 VERSION_TABLE = {"version_table": "retail_alembic_version", "version_table_schema": "public"}
 """Where the revision stands: not in schema `retail`, which a downgrade drops, nor where a role's search path leads."""
@@ -112,12 +113,12 @@ def script() -> str:
 
 
 def comments() -> str:
-    """Statements that write each table's and column's description of the contract into the database's own comments."""
+    """Statements that write the description of each table, view and column of the contract into the database's own comments."""
     statements = []
-    for table in TABLES.values():
-        name = f'retail."{table.name}"'
-        statements.append(f"COMMENT ON TABLE {name} IS {_literal(table.row)};")
-        for column in table.columns:
+    for kind, relation in [("TABLE", table) for table in TABLES.values()] + [("VIEW", view) for view in VIEWS.values()]:
+        name = f'retail."{relation.name}"'
+        statements.append(f"COMMENT ON {kind} {name} IS {_literal(relation.row)};")
+        for column in relation.columns:
             unit = f" Unit: {column.unit}." if column.unit else ""
             statements.append(f'COMMENT ON COLUMN {name}."{column.name}" IS {_literal(column.description + unit)};')
     return "\n".join(statements)

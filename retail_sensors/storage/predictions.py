@@ -50,6 +50,16 @@ def model_at(database: Database, origin: datetime) -> tuple[str, bytes] | None:
     return (str(found[0][0]), bytes(found[0][1])) if found else None
 
 
+def forget_predictions(database: Database, before: datetime) -> int:
+    """Deletes the forecasts that were made before the instant; the number of rows."""
+    deleted = 0
+    with database.transaction() as connection, connection.cursor() as cursor:
+        for table in (PREDICTIONS, STORE_PREDICTIONS):
+            cursor.execute(queries("predictions")[f"forget_{table.name}"], {"before": before})
+            deleted += cursor.rowcount
+    return deleted
+
+
 def fill_actuals(database: Database, scope: Scope, dates: tuple[date, date], now: datetime) -> int:
     """Writes what was counted beside the forecasts for the half-open local dates that had ended; the number of changed rows."""
     with database.transaction() as connection, connection.cursor() as cursor:

@@ -36,7 +36,7 @@ class Column:
 
     `is_count` marks a value that only grows while its hour runs: automatic collection never lowers it.
     `is_bookkeeping` marks a column that does not make a row different: a row that differs only there is left alone.
-    `is_generated` marks a column that Postgres computes: it is loaded, never written.
+    `is_generated` marks a column that Postgres or a person fills: it is loaded, never written by a run.
     """
 
     name: str

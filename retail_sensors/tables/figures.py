@@ -45,8 +45,8 @@ def _quality() -> tuple[Column, ...]:
         Column(
             "imputed_share",
             Kind.DOUBLE,
-            "Estimated part of entries, exits and passers-by together, 0 to 1; of no people at all 1 where nothing was measured. NULL: "
-            "there is no count.",
+            "Estimated part of entries, exits and passers-by together, 0 to 1; of no people at all 1 where nothing was measured. "
+            "NULL: there is no count.",
             unit="ratio",
         ),
         Column(
@@ -58,8 +58,8 @@ def _quality() -> tuple[Column, ...]:
         Column(
             "quality",
             Kind.JSONB,
-            "`counts`: `measured`, `provisional`, `estimated` from hours around it, `substituted` from other doors or days, `partial` or "
-            "`missing`, the weakest of the row; then, for each column that is NULL, its reason.",
+            "`counts`: `measured`, `provisional`, `estimated` from hours around it, `substituted` from other doors or days, "
+            "`partial` or `missing`, the weakest of the row; then, for each column that is NULL, its reason.",
             nullable=False,
         ),
         updated_at(),
@@ -244,13 +244,13 @@ def _daily_columns(key: Column, subject: str) -> tuple[Column, ...]:
         Column(
             "peak_hour",
             Kind.TIME,
-            "Local start of the open hour with most traffic, the first on a tie; only measured hours, not estimated ones. NULL: none.",
+            "Local start of the open hour with most traffic, the first on a tie; only measured hours, no estimates. NULL: none.",
         ),
         Column("peak_hour_traffic", Kind.NUMERIC, "Traffic of that hour.", unit="people"),
         Column(
             "off_peak_hour",
             Kind.TIME,
-            "Local start of the open hour with least traffic, the first on a tie; only measured hours, not estimated ones. NULL: none.",
+            "Local start of the open hour with least traffic, the first on a tie; only measured hours, no estimates. NULL: none.",
         ),
         Column("off_peak_traffic", Kind.NUMERIC, "Traffic of that hour.", unit="people"),
         Column(

@@ -170,7 +170,8 @@ VCA_ALARM_STATUS = Table(
 
 COLLECTION_LOG = Table(
     name="collection_log",
-    row="What became of asking one camera for one hour of one endpoint, the last time it was asked.",
+    row="What became of asking one camera for one hour of one endpoint (of one that is asked by the day: its first hour), the "
+    "last time it was asked.",
     key=("sensor_id", "endpoint", "hour_start"),
     time_column="hour_start",
     columns=(
@@ -178,7 +179,7 @@ COLLECTION_LOG = Table(
         Column(
             "endpoint",
             Kind.TEXT,
-            "`people_counting`, `regional_counting`, `heatmap_temporal` or `vca_alarm_status`.",
+            "`people_counting`, `regional_counting`, `heatmap_temporal`, `vca_alarm_status`, `region_stays` or `spatial_heatmap`.",
             nullable=False,
         ),
         hour_start(),

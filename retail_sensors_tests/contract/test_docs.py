@@ -48,7 +48,7 @@ def test_each_command_that_a_page_shows_exists_with_its_options(command_line: cl
         words = shlex.split(text.strip())
         name = next((key for key in leaves if key == tuple(words[: len(key)])), None)
         assert name is not None, f"{page_name}: there is no command `retail-sensors {text.strip()}`"
-        options = {option for parameter in leaves[name].params for option in parameter.opts}
+        options = {"--help", *(option for parameter in leaves[name].params for option in parameter.opts)}
         passes_on = leaves[name].context_settings.get("ignore_unknown_options")
         for word in words[len(name) :]:
             if word.startswith("--") and not passes_on:

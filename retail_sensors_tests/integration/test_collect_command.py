@@ -219,7 +219,7 @@ def check_records(site: Site, report: dict[str, object]) -> None:
         instance.dispose()
     assert {run.run_id for run in runs} == {run["run_id"] for run in report["runs"]}  # type: ignore[attr-defined]
     assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
-    assert {run.job_name for run in runs} == {"collect_hours", "daily_figures"}
+    assert {run.job_name for run in runs} == {"public_holidays", "collect_hours", "daily_figures"}
     assert site.fetch("SELECT count(*) FROM dagster.runs") == [(len(runs),)]
 
 

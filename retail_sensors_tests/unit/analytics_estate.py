@@ -33,7 +33,7 @@ _REASONS = {*REASONS, *missing.REASONS, *Outcome, *beside.REASONS, *queueing.REA
 _COUNTS = {"measured", "partial", "provisional", "missing", "estimated", "substituted"}
 _FLAGS = {("capture_rate_percent", "above_100"), ("passersby", "partial"), ("passersby", "imputed")}
 _FLAGS |= {(name, beside.PROXY) for name in ("entry_to_checkout_rate", "overall_conversion_rate")}
-_FLAGS |= {("region_utilization", beside.MODELLED)}
+_FLAGS |= {("region_utilization", beside.MODELLED), ("region_avg_occupancy", beside.ABOVE_HEAT)}
 
 
 def identity(name: str) -> str:

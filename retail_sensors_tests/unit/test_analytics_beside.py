@@ -37,6 +37,7 @@ from retail_sensors_tests.unit.analytics_estate import (
     store,
     typed,
     utc,
+    warm,
 )
 
 MONDAY = date(2026, 2, 2)
@@ -93,6 +94,7 @@ def _hours(
     estate: Roster,
     rows: Iterable[Mapping[str, Any]],
     regions: Iterable[Mapping[str, Any]] = (),
+    heats: Iterable[Mapping[str, Any]] = (),
     *,
     past: pd.DataFrame | None = None,
     stays: pd.DataFrame | None = None,
@@ -103,7 +105,7 @@ def _hours(
     span = (MIDNIGHT, MIDNIGHT + timedelta(days=1), NOW)
     stays = _stays() if stays is None else stays
     tills = _tills() if tills is None else tills
-    counts = sensor_hours(people(rows), regional(regions), heat(), asked(), estate, *span)
+    counts = sensor_hours(people(rows), regional(regions), heat(heats), asked(), estate, *span)
     before = typed(HOURLY_ANALYTICS, ()) if past is None else past
     by_camera = sensor_hours_beside(counts, estate, before, stays, tills)
     of_stores = before.rename(columns={"sensor_id": "store_id"}).assign(
@@ -160,6 +162,18 @@ def test_an_hour_beside_its_tills_and_regions_by_hand() -> None:
     assert json.loads(of_store["region_avg_occupancy"]) == {"a:2": pytest.approx(present)}
     assert of_store["entry_to_checkout_rate"] == pytest.approx(25)
     assert of_store["quality"]["queue_performance_score"] == "no_queue_figures"
+
+
+def test_regions_that_hold_more_than_is_in_view_are_flagged_not_hidden() -> None:
+    # 4 people present in the region by Little's law, 1 in view by the heat value
+    stays = _stays(_stay("a", 2, 1000, mean_stay_seconds=40.0, stay_over_1800_s=0.0))
+    by_camera, by_store = _hours(
+        _estate(), [counted("a", TEN, 20, 10)], [seen("a", TEN, 0, 360, 0)], [warm("a", TEN, 3600)], stays=stays
+    )
+    for frame, key in ((by_camera, "2"), (by_store, "a:2")):
+        row = one(frame, hour_start=TEN)
+        assert json.loads(row["region_avg_occupancy"])[key] == pytest.approx(4)
+        assert row["quality"]["region_avg_occupancy"] == "above_heat"
 
 
 def test_what_stood_in_quality_stays() -> None:

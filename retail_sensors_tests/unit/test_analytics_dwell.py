@@ -323,6 +323,24 @@ def test_a_day_is_the_mean_of_its_known_hours(zone: str, day: date, length: int)
     assert row["data_completeness"] == pytest.approx((length - 1) / length)
 
 
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.none() | st.integers(0, 500), min_size=48, max_size=48))
+def test_known_hours_add_up_to_the_day(counts: list[int | None]) -> None:
+    stays = region_stays(_answers(("a", 1, DAY, 1000, [1000 * share for share in EXPONENTIAL])), CAMERA)
+    cells = [None if count is None else {"1": float(count)} for count in counts]
+    hours = _hours([(at, cell, None) for at, cell in zip(hours_from(MIDNIGHT, 48), cells, strict=True)])
+    frame = _figures(hours, stays, _estate({1: 10}), days=2)
+    for number in (0, 1):
+        known = [count for count in counts[24 * number :][:24] if count is not None]
+        day = _day(frame, date=DAY + timedelta(days=number))
+        assert day["entries"] == (sum(known) if known else None)
+        assert day["data_completeness"] == pytest.approx(len(known) / 24)
+    first = [count for count in counts[:24] if count is not None]
+    present = _day(frame, date=DAY)["avg_occupancy"]
+    # Little's law: detections a second over the known hours x mean stay
+    assert present == (pytest.approx(sum(first) / len(first) / 3600 * 100, rel=1e-6) if first else None)
+
+
 def test_only_days_that_have_ended_are_told() -> None:
     none = region_stays(_answers(), CAMERA)
     hours = _hours([(hour, {"1": 3}, None) for hour in hours_from(MIDNIGHT, 48)])

@@ -205,6 +205,19 @@ def test_pathways_of_a_day_by_hand() -> None:
     assert (other["pathway_efficiency_score"], other["is_primary_path"]) == (pytest.approx(100), True)
 
 
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**32 - 1))
+def test_what_leaves_a_region_is_shared_out_among_its_ways(seed: int) -> None:
+    counts = np.random.default_rng(seed).poisson((5, 20, 60), (24 * DAYS, 3)).astype(float)
+    frame = _pathways(_hours({"a": {n + 1: counts[:, n].tolist() for n in range(3)}}), _estate({"a": [1, 2, 3]}))
+    assert len(frame) == 6
+    for _, ways in frame.groupby("from_region"):
+        assert (ways["transition_count"] >= 0).all()
+        shares = ways["pathway_efficiency_score"].dropna()
+        assert len(shares) == 0 or shares.sum() == pytest.approx(100)
+        assert ways["is_primary_path"].sum() == (len(shares) > 0)
+
+
 def test_flows_between_cameras_are_the_sum_of_their_ways() -> None:
     first, second = _counts(1), _counts(2)
     estate = _estate({"door": [1, 2], "tills": [1, 2]})

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from benchmarks.imputation import BLOCKS, measure, read
-from retail_sensors.analytics.imputation import CONTEXT_DAYS, METHODS, QUALITIES, REASONS, impute, imputed_share
+from retail_sensors.analytics.imputation import CONTEXT_DAYS, METHODS, QUALITIES, REASONS, impute
 from retail_sensors.errors import ContractError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -324,16 +324,6 @@ def test_an_hour_without_a_row_is_missing_too() -> None:
     filled = impute(frame, ["entries"])
     assert at(filled)["method"] == "day_level"  # a gap of 5 hours
     assert len(filled) == len(frame)
-
-
-def test_a_day_s_share_is_the_sum_over_the_sum() -> None:
-    frame = door()
-    setting(frame, 0, 1, None)
-    filled = impute(frame, ["entries"])
-    filled["day"] = filled["local_time"].dt.date
-    share = imputed_share(filled, ["entries"], ["series", "day"])
-    assert share[("a", AT.date())] == pytest.approx(120 / (12 * 40 + 12 * 100 + 20))
-    assert share[("a", MONDAY.date())] == 0.0
 
 
 def test_dead_counters_and_nothing_at_all_give_no_nan() -> None:

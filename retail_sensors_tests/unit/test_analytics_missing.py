@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from retail_sensors.analytics import slices
 from retail_sensors.analytics.daily import sensor_days, store_days
 from retail_sensors.analytics.hourly import sensor_hours, store_hours
 from retail_sensors.analytics.missing import estimated_hours, gaps_at, missing_hours, within_gaps
@@ -348,6 +349,21 @@ def test_a_passerby_camera_that_was_estimated_is_flagged_and_makes_no_capture() 
     assert row["imputed_share"] == pytest.approx(0.5)
     assert (row["quality"]["counts"], row["quality"]["passersby"]) == ("measured", "imputed")
     assert row["quality"]["capture_rate_percent"] == "imputed"
+
+
+def test_a_big_fleet_is_computed_in_slices_of_stores_with_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    stores = [store(f"s{number}") for number in range(3)]
+    # the order of the names is not that of the stores
+    cameras = [camera(f"c{number}", f"s{(number * 2) % 3}") for number in range(6)]
+    of = roster(stores, cameras, {f"c{number}": ["entrance"] for number in range(6)})
+    rows = [row for number in range(6) for row in counts([DARK] if number == 3 else [], name=f"c{number}")]
+    imputed = estimated(of, rows, [DARK], name="c3")
+    rows.append(counted("stranger", DARK, 1))
+    whole = figures(of, rows, [("c3", DARK, "timeout")], imputed, DAY)
+    monkeypatch.setattr(slices, "ROWS_AT_A_TIME", len(rows) // 3)
+    sliced = figures(of, rows, [("c3", DARK, "timeout")], imputed, DAY)
+    for name, frame in whole.items():
+        pd.testing.assert_frame_equal(sliced[name], frame)
 
 
 @given(st.sets(st.integers(0, 47), max_size=30), st.integers(0, 2**20 - 1))

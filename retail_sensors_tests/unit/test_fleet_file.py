@@ -167,7 +167,7 @@ def test_the_guide_says_which_endpoints_lines_and_regions_there_are() -> None:
         }
     }
     [door] = parse_fleet(json.dumps([smaller]), "sensors.json").cameras
-    assert set(door.endpoints) == {Endpoint.PEOPLE_COUNTING, Endpoint.HEATMAP_TEMPORAL}
+    assert set(door.endpoints) == {Endpoint.PEOPLE_COUNTING, Endpoint.HEATMAP_TEMPORAL, Endpoint.SPATIAL_HEATMAP}
     assert (set(door.lines), set(door.regions)) == ({1, 2}, set())
 
 

@@ -204,7 +204,7 @@ def test_every_feature_belongs_to_one_group() -> None:
 
 def test_a_model_keeps_the_coverage_of_its_backtest() -> None:
     model, tested = trained()
-    own = tested.metrics.set_index(["series", "way"])
+    own: Any = tested.metrics.set_index(["series", "way"])
     street, horizons = np.array([name("street")] * 4, dtype=object), np.array([1, 24, 30, 168])
     held = [own.loc[(name("street"), "model"), f"held_{horizon}"] for horizon in (1, 24, 72, 168)]
     assert confidence(model, street, horizons).tolist() == held

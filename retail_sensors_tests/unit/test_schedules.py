@@ -14,11 +14,21 @@ from retail_sensors.partitions import HOURLY
 from retail_sensors.resources.database import DatabaseResource
 from retail_sensors.schedules import (
     SCHEDULES,
+    ended_day_answers,
     ended_days,
     finished_hours,
     just_ended,
+    next_hours,
+    nightly_holidays,
     nightly_maintenance,
+    recent_accuracy,
+    recent_anomalies,
+    recent_days,
+    recent_hours,
     running_hour,
+    staff_for_now,
+    watch,
+    weekly_training,
 )
 
 HOUR = timedelta(hours=1)
@@ -198,11 +208,46 @@ def test_a_quiet_half_hour_asks_for_nothing() -> None:
 
 
 def test_every_schedule_says_what_it_does_runs_from_the_start_and_is_in_utc() -> None:
-    assert len({schedule.name for schedule in SCHEDULES}) == len(SCHEDULES) == 5
+    assert len({schedule.name for schedule in SCHEDULES}) == len(SCHEDULES) == 14
     for schedule in SCHEDULES:
         assert schedule.description, schedule.name
         assert schedule.execution_timezone == "UTC"
         assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+
+
+def test_what_was_loaded_or_told_late_is_taken_up_within_six_hours_the_hours_before_the_days() -> None:
+    assert keys(tick(recent_hours, utc("2026-07-18T06:20"))) == ("2026-07-08-06:00", "2026-07-18-05:00")
+    assert keys(tick(recent_days, utc("2026-07-18T06:25"))) == ("2026-07-08", "2026-07-18")
+    assert (recent_hours.cron_schedule, recent_days.cron_schedule) == ("20 */6 * * *", "25 */6 * * *")
+
+
+def test_cameras_are_asked_about_their_days_before_the_days_are_computed() -> None:
+    assert keys(tick(ended_day_answers, utc("2026-07-18T10:40"))) == ("2026-07-16", "2026-07-18")
+    # Once a night all that cameras still hold.
+    assert keys(tick(ended_day_answers, utc("2026-07-18T03:10"))) == ("2026-07-11", "2026-07-18")
+    asked, computed = (str(schedule.cron_schedule).split()[0] for schedule in (ended_day_answers, ended_days))
+    assert (asked, computed) == ("10,40", "15,45")
+
+
+def test_anomalies_are_looked_for_in_ten_days_and_followed_for_a_month() -> None:
+    assert keys(tick(recent_anomalies, utc("2026-07-18T10:20"))) == ("2026-07-09", "2026-07-18")
+    assert keys(tick(recent_anomalies, utc("2026-07-18T03:20"))) == ("2026-06-18", "2026-07-18")
+
+
+def test_a_forecast_starts_from_the_running_hour() -> None:
+    assert keys(tick(next_hours, utc("2026-07-18T06:25"))) == ("2026-07-18-06:00", "2026-07-18-06:00")
+    assert keys(tick(staff_for_now, utc("2026-07-18T06:27"))) == ("2026-07-18-06:00", "2026-07-18-06:00")
+    assert keys(tick(recent_accuracy, utc("2026-07-18T06:50"))) == ("2026-07-16", "2026-07-18")
+
+
+@pytest.mark.parametrize("schedule", [watch, weekly_training, nightly_holidays], ids=lambda schedule: schedule.name)
+def test_a_job_without_partitions_runs_once_a_tick(schedule: dg.ScheduleDefinition) -> None:
+    one, again, later = (tick(schedule, utc(f"2026-07-18T14:{minute}")) for minute in ("02", "02", "07"))
+    assert one is not None
+    assert again is not None
+    assert later is not None
+    assert one.run_key == again.run_key != later.run_key
+    assert FIRST not in one.tags
 
 
 def test_maintenance_is_nightly() -> None:

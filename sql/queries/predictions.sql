@@ -99,3 +99,11 @@ WHERE prediction_time <= %(plan_time)s::timestamptz
   AND prediction_time > %(plan_time)s::timestamptz - interval '24 hours'
   AND target_time > %(plan_time)s::timestamptz - interval '1 hour'
 ORDER BY store_id, target_time, prediction_time DESC
+
+-- name: forget_predictions
+-- Deletes the cameras' forecasts made before :before.
+DELETE FROM retail.predictions WHERE prediction_time < %(before)s::timestamptz
+
+-- name: forget_store_predictions
+-- Deletes the stores' forecasts made before :before.
+DELETE FROM retail.store_predictions WHERE prediction_time < %(before)s::timestamptz
