@@ -55,7 +55,7 @@ def bar_chart(
     axes.set_xticks(at[::every], list(labels)[::every])
     if len(labels):
         axes.set_xlim(-0.6, len(labels) - 0.4)
-    return _markdown(figure, axes, title)
+    return _markdown(figure, title)
 
 
 def line_chart(
@@ -92,7 +92,7 @@ def line_chart(
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     axes.set_ylim(bottom=0)
-    return _markdown(figure, axes, title)
+    return _markdown(figure, title)
 
 
 def heat_map(
@@ -104,15 +104,54 @@ def heat_map(
     unit: str = "",
 ) -> dg.MarkdownMetadataValue:
     """A grid of cells, the darker the more; a missing cell stays white."""
-    figure, axes = _figure(title, "", height=max(2.2, 0.28 * len(rows) + 1.0))
+    figure, axes = _figure(title, "", height=_tall(rows))
+    _grid(figure, axes, rows, columns, values, unit)
+    return _markdown(figure, title)
+
+
+def heat_maps(
+    rows: Sequence[str],
+    columns: Sequence[str],
+    layers: Mapping[str, Sequence[Sequence[float | None]]],
+    *,
+    title: str,
+) -> dg.MarkdownMetadataValue:
+    """Grids of the same cells side by side, two in a row, each with its own scale and name."""
+    from matplotlib.figure import Figure
+
+    lines = -(-len(layers) // 2)
+    figure = Figure(figsize=(_INCHES[0], lines * _tall(rows)), layout="constrained")
+    figure.suptitle(title, fontsize=9, fontweight="bold")
+    places = figure.subplots(lines, min(2, len(layers)), squeeze=False).flat
+    for axes, (name, values) in zip(places, layers.items(), strict=False):
+        axes.tick_params(labelsize=6)
+        _grid(figure, axes, rows, columns, values, name)
+    for unused in list(places)[len(layers) :]:
+        unused.set_axis_off()
+    return _markdown(figure, title)
+
+
+def _tall(rows: Sequence[str]) -> float:
+    return max(2.2, 0.28 * len(rows) + 1.0)
+
+
+def _grid(
+    figure: Figure,
+    axes: Axes,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    values: Sequence[Sequence[float | None]],
+    unit: str,
+) -> None:
     grid = np.array([_known(row) for row in values], dtype=float).reshape(len(rows), len(columns))
     picture = axes.imshow(np.ma.masked_invalid(grid), aspect="auto", cmap="YlOrRd", interpolation="nearest")
-    every = max(1, -(-len(columns) // (2 * _LABELS)))
+    every = max(1, -(-len(columns) // _LABELS))
     axes.set_xticks(np.arange(len(columns))[::every], list(columns)[::every])
     axes.set_yticks(np.arange(len(rows)), list(rows))
     axes.grid(visible=False)
-    figure.colorbar(picture, ax=axes, label=unit, pad=0.01)
-    return _markdown(figure, axes, title)
+    scale = figure.colorbar(picture, ax=axes, pad=0.01)
+    scale.set_label(unit, fontsize=7)
+    scale.ax.tick_params(labelsize=6)
 
 
 def _figure(title: str, unit: str, *, height: float = _INCHES[1]) -> tuple[Figure, Axes]:
@@ -138,8 +177,8 @@ def _known(values: Sequence[float | None]) -> Any:
     return np.array([np.nan if value is None else value for value in values], dtype=float)
 
 
-def _markdown(figure: Figure, axes: Axes, title: str) -> dg.MarkdownMetadataValue:
-    handles, names = axes.get_legend_handles_labels()
+def _markdown(figure: Figure, title: str) -> dg.MarkdownMetadataValue:
+    handles, names = figure.axes[0].get_legend_handles_labels()
     if names:
         figure.legend(handles, names, loc="outside lower left", ncols=6, fontsize=7, frameon=False)
     import matplotlib

@@ -90,7 +90,7 @@ def _daily_asset(table: Table, days: _Days, what: str) -> dg.AssetsDefinition:
             queue=inputs_of_days(QUEUE_PERFORMANCE_DAILY, dates, database),
             holidays=holidays,
         )
-        return dg.MaterializeResult(value=figures, metadata=daily_summary(context, figures, roster))
+        return dg.MaterializeResult(value=figures, metadata=daily_summary(context, figures, history, roster))
 
     return daily
 

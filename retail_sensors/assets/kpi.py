@@ -1,16 +1,19 @@
 """Key figures of stores: short bodies around `retail_sensors.analytics.kpi`."""
 
+from datetime import UTC, datetime, time, timedelta
+
 import dagster as dg
 import pandas as pd
 
 from retail_sensors.analytics.kpi import kpi_days
+from retail_sensors.analytics.overlays import business_overlays
 from retail_sensors.analytics.store_days import role_stays
 from retail_sensors.assets.daily import dates_of_run, history_of, holidays_of_days, inputs_of_days
 from retail_sensors.assets.metadata import OWNERS, table_metadata
-from retail_sensors.assets.summaries import kpi_summary
+from retail_sensors.assets.summaries import kpi_summary, week_of_hours
 from retail_sensors.partitions import DAILY, DAYS_POLICY
 from retail_sensors.resources.database import DatabaseResource
-from retail_sensors.tables import KPI_METRICS
+from retail_sensors.tables import KPI_METRICS, STORE_HOURLY
 from retail_sensors.tables.inputs import POS_TRANSACTIONS, STAFF_HOURS
 from retail_sensors.tables.queues import QUEUE_PERFORMANCE_DAILY
 from retail_sensors.tables.regions import REGION_STAYS
@@ -45,6 +48,9 @@ def kpi_metrics(
         stays=role_stays(stays, roster, "entrance", "short_stay_share"),
         checkout=role_stays(stays, roster, "checkout", "stay_over_30_s"),
     )
+    week = (datetime.combine(dates[1], time(), UTC) - timedelta(days=8), datetime.combine(dates[1], time(), UTC))
+    hours, tills, staff = (database.read(table, *week) for table in (STORE_HOURLY, POS_TRANSACTIONS, STAFF_HOURS))
+    week_of_hours(context, hours, business_overlays(hours, tills, staff, roster), roster)
     return dg.MaterializeResult(value=figures, metadata=kpi_summary(context, figures, roster))
 
 

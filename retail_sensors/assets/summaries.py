@@ -11,9 +11,12 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from retail_sensors.analytics.overlays import LAYERS
 from retail_sensors.analytics.roster import Roster
-from retail_sensors.assets.charts import bar_chart
+from retail_sensors.assets.charts import bar_chart, heat_maps, line_chart
 from retail_sensors.assets.metadata import markdown_table
+
+_CHART_DAYS, _CHART_SCOPES = 28, 6
 
 
 def hourly_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame) -> dict[str, Any]:
@@ -42,8 +45,13 @@ def hourly_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame) -> 
     }
 
 
-def daily_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame, roster: Roster) -> dict[str, Any]:
-    """Numbers of the run's days; the last partition also gets a chart by day and a table of its figures."""
+def daily_summary(
+    context: dg.AssetExecutionContext, figures: pd.DataFrame, history: pd.DataFrame, roster: Roster
+) -> dict[str, Any]:
+    """Numbers of the run's days; the last partition also gets a chart of four weeks up to them and a table of their figures.
+
+    `history`: stored rows of the days before.
+    """
     if "store_id" in figures.columns:
         names = roster.stores.set_index("id")["store_name"]
         scope = figures["store_id"].map(names)
@@ -52,15 +60,22 @@ def daily_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame, rost
         scope = figures["sensor_id"].map(names)
     if len(figures):
         named = figures.assign(scope=scope.astype("string"))
-        by_day = named.pivot_table(index="date", columns="scope", values="total_visitors", aggfunc="sum", min_count=1)
-        by_day = by_day.tail(14)
+        key = figures.columns[0]
+        columns = [key, "date", "total_visitors"]
+        shown_days = pd.concat([history[columns], figures[columns]], ignore_index=True)
+        shown_days = shown_days.drop_duplicates([key, "date"], keep="last")
+        shown_days = shown_days.assign(scope=shown_days[key].map(names))
+        by_day = shown_days.pivot_table(
+            index="date", columns="scope", values="total_visitors", aggfunc="sum", min_count=1
+        ).tail(_CHART_DAYS)
         shown = named.sort_values(["date", "scope"], ascending=[False, True])
         context.add_asset_metadata(
             {
                 "visitors by day": bar_chart(
                     [f"{day:%a %d}" for day in by_day.index],
-                    {str(name): _numbers(by_day[name]) for name in list(by_day.columns)[:6]},
+                    {str(name): _numbers(by_day[name]) for name in by_day.sum().nlargest(_CHART_SCOPES).index},
                     title="Visitors by day",
+                    unit="people",
                 ),
                 "latest days": markdown_table(_days_table(shown), limit=15),
             },
@@ -74,6 +89,52 @@ def daily_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame, rost
             figures["quality"].map(lambda text: json.loads(text).get("counts")).value_counts().to_dict()
         ),
     }
+
+
+def week_of_hours(
+    context: dg.AssetExecutionContext, hours: pd.DataFrame, overlays: pd.DataFrame, roster: Roster
+) -> None:
+    """A week's traffic of the busiest stores, and maps of it by day and hour of the busiest one, on the last partition.
+
+    `hours`: rows of `store_hourly` of a week; `overlays`: their layers, of which those are drawn that hold anything.
+    """
+    stores = roster.stores.set_index("id")
+    busiest = hours.groupby("store_id")["total_entries"].sum().nlargest(_CHART_SCOPES).index
+    if not len(busiest):
+        return
+    # An hour that starts at half past stands at the hour: else every other value of each line would be missing.
+    at_hour = hours.assign(hour=hours["hour_start"].dt.floor("h"))
+    by_hour = at_hour.pivot_table(index="hour", columns="store_id", values="total_entries", dropna=False)
+    traffic = {str(stores["store_name"][store]): _numbers(by_hour[store]) for store in busiest if store in by_hour}
+    pictures = {
+        "a week of entries": line_chart(list(by_hour.index), traffic, title="Entries by hour (UTC)", unit="people")
+    }
+    name, zone = stores.loc[busiest[0], ["store_name", "timezone"]]
+    mine = overlays[overlays["store_id"] == busiest[0]]
+    local = mine["hour_start"].dt.tz_convert(zone)
+    # Of the hour that autumn repeats, the map shows the mean.
+    cells = mine.assign(day=local.dt.date, hour=local.dt.hour)
+    days, hours_of_day = sorted(cells["day"].unique()), range(24)
+    layers = {
+        label: [_numbers(row) for _, row in grid.iterrows()]
+        for column, label in LAYERS.items()
+        if len(grid := _by_day_and_hour(cells, column, days, hours_of_day))
+    }
+    if layers:
+        pictures["the week by hour"] = heat_maps(
+            [f"{day:%a %d}" for day in days],
+            [f"{hour:02}" for hour in hours_of_day],
+            layers,
+            title=f"{name}: a week by hour ({zone})",
+        )
+    context.add_asset_metadata(pictures, partition_key=context.partition_keys[-1])
+
+
+def _by_day_and_hour(cells: pd.DataFrame, column: str, days: list[Any], hours: range) -> pd.DataFrame:
+    """The column by day and hour; empty where nothing is known of it."""
+    if cells[column].notna().any():
+        return cells.pivot_table(index="day", columns="hour", values=column).reindex(index=days, columns=hours)
+    return pd.DataFrame()
 
 
 def kpi_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame, roster: Roster) -> dict[str, Any]:
