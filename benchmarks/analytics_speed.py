@@ -1,8 +1,8 @@
 """How long the hourly and daily figures of a fleet take, and how much memory: seconds and peak resident megabytes.
 
 Makes a year of hours of 250 cameras in 125 stores and three zones (2.19 million camera hours), in slices of stores as
-a back-fill would, and prints the time of the four functions alone. `--cameras` and `--days` make it smaller, to see that both
-grow in proportion.
+a back-fill would, with answers about stays and a till feed, and prints the time of the functions alone. `--cameras` and
+`--days` make it smaller, to see that both grow in proportion.
 """
 
 from __future__ import annotations
@@ -17,9 +17,13 @@ from uuid import UUID
 import numpy as np
 import pandas as pd
 
+from retail_sensors.analytics.beside import days_beside, sensor_hours_beside, store_hours_beside
 from retail_sensors.analytics.daily import sensor_days, store_days
 from retail_sensors.analytics.hourly import sensor_hours, store_hours
 from retail_sensors.analytics.roster import Roster
+from retail_sensors.tables import DAILY_ANALYTICS, STORE_DAILY
+from retail_sensors.tables.queues import QUEUE_ANALYTICS, QUEUE_PERFORMANCE_DAILY
+from retail_sensors.tables.regions import STAY_SECONDS
 
 _FIRST = date(2025, 1, 1)
 _ZONES = ("Europe/Berlin", "America/New_York", "Asia/Kolkata")
@@ -67,8 +71,45 @@ def _roster(cameras: int) -> Roster:
                 for line in (1, 2, 3, 4)
             ]
         ),
-        regions=pd.DataFrame(columns=["sensor_id", "region_number"]),
+        regions=pd.DataFrame(
+            [
+                {"sensor_id": _identity(2, camera), "region_number": region, "role": role, "capacity": 10}
+                for camera in range(cameras)
+                for region, role in enumerate(("entrance", "zone", "queue", "checkout"), start=1)
+            ]
+        ),
     )
+
+
+def _stays(cameras: int, days: int) -> pd.DataFrame:
+    """Answers about stays of every region and day."""
+    count = cameras * 4 * days
+    dates = np.array([_FIRST + timedelta(days=day) for day in range(days)], dtype=object)
+    shares = {f"stay_over_{seconds}_s": np.full(count, np.exp(-seconds / 40)) for seconds in STAY_SECONDS}
+    return pd.DataFrame(
+        {
+            "sensor_id": pd.array(
+                np.repeat(np.array([_identity(2, camera) for camera in range(cameras)], dtype=object), 4 * days),
+                dtype="string",
+            ),
+            "region_number": np.tile(np.repeat((1, 2, 3, 4), days), cameras),
+            "date": np.tile(dates, cameras * 4),
+            "detections": np.full(count, 2000.0),
+            **shares,
+            "mean_stay_seconds": np.full(count, 40.0),
+            "short_stay_share": np.full(count, 0.2),
+            "quality": "{}",
+        }
+    )
+
+
+def _tills(hours: pd.DataFrame) -> pd.DataFrame:
+    """A till feed for every row of `store_hourly`."""
+    return hours[["store_id", "hour_start"]].assign(transactions=pd.array(np.full(len(hours), 12.0), dtype="Float64"))
+
+
+def _none(*columns: str) -> pd.DataFrame:
+    return pd.DataFrame(columns=list(columns))
 
 
 def _raw(cameras: int, days: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -131,17 +172,26 @@ def main() -> None:
     for base in range(0, options.cameras, options.slice):
         cameras = min(options.slice, options.cameras - base)
         roster = _roster(cameras)
+        holidays = _none("store_id", "date")
+        stays = _stays(cameras, options.days)
         hours = timed(sensor_hours, *_raw(cameras, options.days, base), roster, first, last, now)
+        of_stores = timed(store_hours, hours, roster, first, last, now)
+        tills = _tills(of_stores)
+        hours = timed(sensor_hours_beside, hours, roster, hours[:0], stays, tills)
         rows += len(hours)
-        timed(store_hours, hours, roster, first, last, now)
-        timed(sensor_days, hours, roster, dates, pd.DataFrame(), now)
-        timed(store_days, hours, roster, dates, pd.DataFrame(), now)
+        queue = _none(*QUEUE_ANALYTICS.names)
+        timed(store_hours_beside, of_stores, hours, roster, of_stores[:0], stays, tills, queue)
+        del of_stores
+        for work, table in ((sensor_days, DAILY_ANALYTICS), (store_days, STORE_DAILY)):
+            days = timed(work, hours, roster, dates, pd.DataFrame(), now)
+            queue = _none(*QUEUE_PERFORMANCE_DAILY.names)
+            timed(days_beside, days, table, roster, _none(*table.names), stays, tills, queue, holidays)
         del hours
     for name, seconds in spent.items():
-        print(f"{name:<14}{seconds:8.1f} s")
+        print(f"{name:<20}{seconds:8.1f} s")
     total = sum(spent.values())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{'all':<14}{total:8.1f} s for {rows:,} camera hours, peak memory {peak:,.0f} MB")
+    print(f"{'all':<20}{total:8.1f} s for {rows:,} camera hours, peak memory {peak:,.0f} MB")
 
 
 if __name__ == "__main__":

@@ -19,26 +19,22 @@ import dagster as dg
 from benchmarks.cameras import simulated
 from benchmarks.figures import Figure, run
 from benchmarks.scratch import Scratch, scratch
-from retail_sensors.assets.daily import DAILY_ASSETS
-from retail_sensors.assets.hourly import HOURLY_ASSETS
-from retail_sensors.assets.kpi import KPI_ASSETS
-from retail_sensors.assets.raw import RAW_ASSETS
 from retail_sensors.backfill import collect_range
 from retail_sensors.connectors.base import TimeWindow
 from retail_sensors.definitions import build_defs
 from retail_sensors.fleet_file import read_fleet_file
-from retail_sensors.jobs import collect_hours, daily_figures
+from retail_sensors.jobs import JOBS, maintenance
 from retail_sensors.simulator.camera import DEFAULT_PASSWORD
 from retail_sensors.storage.fleet import FleetRegistry
 
 
 def idle_definitions() -> dg.Definitions:
-    """The project's partitioned assets and jobs, with bodies that do nothing."""
+    """The project's assets and jobs, with bodies that do nothing."""
 
-    def idle(asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
+    def idle(asset: dg.AssetsDefinition, spec: dg.AssetSpec) -> dg.AssetsDefinition:
         @dg.asset(
-            key=asset.key,
-            deps=list(asset.get_asset_spec().deps),
+            key=spec.key,
+            deps=list(spec.deps),
             partitions_def=asset.partitions_def,
             backfill_policy=asset.backfill_policy,
             # Takes the run config that the real ones are given.
@@ -50,8 +46,13 @@ def idle_definitions() -> dg.Definitions:
         return nothing
 
     return dg.Definitions(
-        assets=[idle(asset) for asset in (*RAW_ASSETS, *HOURLY_ASSETS, *DAILY_ASSETS, *KPI_ASSETS)],
-        jobs=[collect_hours, daily_figures],
+        assets=[
+            idle(asset, spec)
+            for asset in build_defs().assets or ()
+            if isinstance(asset, dg.AssetsDefinition)
+            for spec in asset.specs
+        ],
+        jobs=[job for job in JOBS if job is not maintenance],
         executor=dg.in_process_executor,
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -52,7 +53,7 @@ _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
+class Step:
     """One run: what it does in two words, its job, the keys of its range (none: it has no partitions), its assets (none named: all
     of the job's), and the cameras that it asks (none named: those that the assets choose)."""
 
@@ -153,12 +154,11 @@ def collect_range(
     chosen = FleetRegistry(database).cameras(cameras or None)
     if not chosen:
         raise ConfigurationError("No active camera is registered; `retail-sensors cameras add FILE` registers some.")
-    now = datetime.now(UTC)
+    now = _now()
     window = check_window(window, now)
     report = Report(window)
     steps = list(_steps(database, window, chosen, now, tuple(cameras)))
-    if with_outlook:
-        steps += _outlook(now)
+    total = len(steps) + (len(list(outlook(_now))) if with_outlook else 0)
     with installation.storage_reached():
         instance = installation.dagster_instance()
         if defs is None:
@@ -166,18 +166,18 @@ def collect_range(
             from retail_sensors.definitions import build_defs
 
             defs = build_defs()
-        for done, step in enumerate(steps):
+        for done, step in enumerate(chain(steps, outlook(_now) if with_outlook else ())):
             if on_progress:
-                on_progress(done, len(steps), f"{step.what} from {step.first}" if step.first else step.what)
+                on_progress(done, total, f"{step.what} from {step.first}" if step.first else step.what)
             _run(step, report, instance, defs, overwrite=overwrite, verbose=verbose)
     if on_progress:
-        on_progress(len(steps), len(steps), "collected")
+        on_progress(total, total, "collected")
     report.cameras = _outcomes(database, window, chosen, now)
     return report
 
 
 def _run(
-    step: _Step,
+    step: Step,
     report: Report,
     instance: dg.DagsterInstance,
     defs: dg.Definitions,
@@ -225,17 +225,17 @@ def _run(
 
 def _steps(
     database: Database, window: TimeWindow, cameras: Sequence[Camera], now: datetime, named: tuple[str, ...]
-) -> Iterator[_Step]:
+) -> Iterator[Step]:
     """The runs of a window, in order.
 
     All hours are collected before any figure is computed: what occupancy says of an hour depends on every hour from one
     reset of its store to the next, and a figure computed between two runs would be of half a day.
     """
     if database.fetch(queries("collection")["countries_without_holidays"]):
-        yield _Step("public holidays", "public_holidays")
+        yield Step("public holidays", "public_holidays")
     raw = tuple(table.name for table in _RAW_TABLES)
     for first_key, last_key in hour_ranges(window, HOURS_PER_RUN):
-        yield _Step("asking cameras", "collect_hours", first_key, last_key, raw, named)
+        yield Step("asking cameras", "collect_hours", first_key, last_key, raw, named)
     stores = [
         (ZoneInfo(zone), reset)
         for zone, reset in database.fetch(
@@ -249,7 +249,7 @@ def _steps(
     # Likewise in a range of several runs: each table as a whole before those that are made of it.
     for group in [names] if len(spans) == 1 else [(name,) for name in names]:
         for first_key, last_key in spans:
-            yield _Step("hourly figures", "collect_hours", first_key, last_key, group)
+            yield Step("hourly figures", "collect_hours", first_key, last_key, group)
     days = []
     for zone, reset in stores:
         # Where hours before the window are stored, the day whose last hours it brings is computed anew.
@@ -258,21 +258,29 @@ def _steps(
     ended = max(now.astimezone(zone).date() for zone, _ in stores) - _DAY
     first_day, last_day = min(first for first, _ in days), max(last for _, last in days)
     for first_key, last_key in day_ranges(max(first_day, FIRST_DAY), min(last_day, ended), DAYS_PER_RUN):
-        yield _Step("daily figures", "daily_figures", first_key, last_key)
+        yield Step("daily figures", "daily_figures", first_key, last_key)
     # Days that were stored before are compared with the ones that have now arrived: last week's, last year's.
     ((first_later, last_later),) = database.fetch(queries("collection")["later_days"], {"last": last_day})
     if first_later is not None:
         for first_key, last_key in day_ranges(first_later, last_later, DAYS_PER_RUN):
-            yield _Step("comparisons of later days", "daily_figures", first_key, last_key)
+            yield Step("comparisons of later days", "daily_figures", first_key, last_key)
 
 
-def _outlook(now: datetime) -> Iterator[_Step]:
-    """Runs that say what stands out, what comes and what is to be done."""
-    hour, day = hour_key(now), day_key(now.date())
-    yield _Step("anomalies", "anomalies", day_key(now.date() - (OUTLOOK_DAYS - 1) * _DAY), day)
-    yield _Step("training", "train_model")
-    yield _Step("forecasts", "forecasts", hour, hour)
-    yield _Step("alerts", "alerts")
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def outlook(clock: Callable[[], datetime]) -> Iterator[Step]:
+    """Runs that say what stands out, what comes and what is to be done, each by the clock as it is when its turn has come.
+
+    A model serves no origin before the end of its training: forecasts start from the hour in which that is done.
+    """
+    today = clock().date()
+    yield Step("anomalies", "anomalies", day_key(today - (OUTLOOK_DAYS - 1) * _DAY), day_key(today))
+    yield Step("training", "train_model")
+    hour = hour_key(clock())
+    yield Step("forecasts", "forecasts", hour, hour)
+    yield Step("alerts", "alerts")
 
 
 def _questions_about_days(
@@ -281,7 +289,7 @@ def _questions_about_days(
     stores: Sequence[tuple[ZoneInfo, time]],
     now: datetime,
     named: tuple[str, ...],
-) -> Iterator[_Step]:
+) -> Iterator[Step]:
     """Runs that ask for the stays and the spatial heat of the window's ended days, where a camera has them."""
     first = min(window.start.astimezone(zone).date() for zone, _ in stores)
     last = max(min(window.end - _HOUR, now - _DAY).astimezone(zone).date() for zone, _ in stores)
@@ -290,7 +298,7 @@ def _questions_about_days(
         if asked:
             for first_key, last_key in day_ranges(max(first, FIRST_DAY), last, DAYS_PER_RUN):
                 chosen = asked if named else ()
-                yield _Step("asking about days", "ended_day_questions", first_key, last_key, (table.name,), chosen)
+                yield Step("asking about days", "ended_day_questions", first_key, last_key, (table.name,), chosen)
 
 
 def _touched(

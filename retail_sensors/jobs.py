@@ -140,15 +140,15 @@ def prune_event_log(context: dg.OpExecutionContext, database: DatabaseResource, 
 
 @dg.op
 def prune_predictions(context: dg.OpExecutionContext, database: DatabaseResource, clock: ClockResource) -> None:
-    """Deletes old forecasts: four a day make a quarter of a million rows per camera and year. What became of them stays in
-    prediction_accuracy."""
+    """Deletes old forecasts and staffing plans: forecasts four times a day make a quarter of a million rows per camera and year.
+    What became of them stays in prediction_accuracy."""
     before = clock.now() - timedelta(days=load_settings().prediction_days)
     deleted = forget_predictions(database.database, before)
-    context.log.info(f"Deleted forecasts from before {before:%Y-%m-%d}: {deleted}")
+    context.log.info(f"Deleted forecasts and staffing plans from before {before:%Y-%m-%d}: {deleted}")
 
 
 @dg.job(
-    description="Makes partitions ahead of need, prunes Dagster's event log and forgets old forecasts.",
+    description="Makes partitions ahead of need, prunes Dagster's event log and forgets old forecasts and staffing plans.",
     executor_def=dg.in_process_executor,
 )
 def maintenance() -> None:

@@ -240,12 +240,14 @@ def staff_for_now(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     cron_schedule="50 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="At :50 sets what was counted on days that ended in the last two days beside what was predicted.",
+    description="At :50 sets what was counted on days that ended in the last two days beside what was predicted, and once a night on "
+    f"those of the last {RECENT_DAYS}: hours that a camera gave late.",
 )
 def recent_accuracy(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run of the newest dates that may have ended."""
-    today = _tick(context).date()
-    return _run(context, day_key(today - 2 * _DAY), day_key(today), "accuracy")
+    tick = _tick(context)
+    days = RECENT_DAYS if tick.hour == _NIGHT_HOUR else 2
+    return _run(context, day_key(tick.date() - days * _DAY), day_key(tick.date()), "accuracy")
 
 
 nightly_maintenance = dg.ScheduleDefinition(
@@ -254,7 +256,7 @@ nightly_maintenance = dg.ScheduleDefinition(
     cron_schedule="0 2 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="At 02:00 makes partitions ahead of need and prunes Dagster's event log.",
+    description="At 02:00 makes partitions ahead of need, prunes Dagster's event log and forgets old forecasts and staffing plans.",
 )
 
 SCHEDULES = (

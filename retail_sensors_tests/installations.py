@@ -32,7 +32,7 @@ from sqlalchemy.engine import make_url
 
 from retail_sensors.backfill import Report, collect_range
 from retail_sensors.cli import main
-from retail_sensors.connectors.base import Endpoint, TimeWindow
+from retail_sensors.connectors.base import HISTORY_ENDPOINTS, Endpoint, TimeWindow
 from retail_sensors.fleet_file import read_fleet_file
 from retail_sensors.installation import Installation
 from retail_sensors.simulator.camera import DEFAULT_PASSWORD, SimulatedCamera
@@ -181,10 +181,19 @@ class Site:
             report = collect_range(installation, window, list(cameras), overwrite=overwrite)
             return Collected(report, installation.dagster_instance())
 
-    def register(self, fleet: SimulatedFleet, changes: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-        """Registers a running fleet's cameras; `changes` to the entries of the file, by camera."""
+    def register(
+        self,
+        fleet: SimulatedFleet,
+        changes: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        by_the_hour: bool = False,
+    ) -> None:
+        """Registers a running fleet's cameras; `changes` to the entries of the file, by camera. `by_the_hour`: without questions
+        about whole days."""
         structure = fleet_file(fleet, f"env:{PASSWORD_VARIABLE}")
         for entry in structure["cameras"]:
+            if by_the_hour:
+                entry["endpoints"] = [str(endpoint.value) for endpoint in (*HISTORY_ENDPOINTS, Endpoint.ALARM_STATUS)]
             entry.update((changes or {}).get(entry["name"], {}))
         self.home.mkdir(parents=True, exist_ok=True)
         path = self.home / "fleet.yaml"

@@ -197,9 +197,7 @@ class _Watch:
             start, end = row["started_at"], row["ended_at"]
             if place is None or place.sensor_id not in self._active or row["detected_at"] > self._now:
                 continue
-            if row["anomaly_type"] == "traffic_drop" and not (
-                self._is_open(place, start) or self._is_open(place, end - _MINUTE)
-            ):
+            if row["anomaly_type"] == "traffic_drop" and self._open_minutes(place, start, end) == 0:
                 continue
             if row["auto_resolved"]:
                 yield self._seen("anomaly_severity", place, None, start, end, ended=BACK_TO_USUAL)
@@ -256,7 +254,7 @@ class _Watch:
             place = self._stores[store]
             details = {"has_counted": counted.get(store, False)}
             yield self._seen(
-                "minutes_without_counts", place, self._open_minutes(place, since), since, self._now, details
+                "minutes_without_counts", place, self._open_minutes(place, since, self._now), since, self._now, details
             )
 
     def _seen(
@@ -296,9 +294,9 @@ class _Watch:
         wall = self._layout.wall(store, np.array([frames.instant(instant, "An hour's start")]))
         return bool(self._layout.is_open(store, wall)[0])
 
-    def _open_minutes(self, place: _Place, since: datetime) -> float:
-        """Minutes from `since` until now in hours, counted from `since`, that overlap the opening hours."""
-        start, end = frames.instant(since, "A count"), frames.instant(self._now, "Now")
+    def _open_minutes(self, place: _Place, since: datetime, until: datetime) -> float:
+        """Minutes from `since` to `until` in hours, counted from `since`, that overlap the opening hours."""
+        start, end = frames.instant(since, "A count"), frames.instant(until, "Its end")
         slots = np.arange(start, end, frames.HOUR)
         if not len(slots):
             return 0.0

@@ -43,7 +43,7 @@ PATTERN_SHARE = 0.1
 WARMUP_WEEKS = 4
 LEAST_WARMUP_WEEKS = 3
 NORMAL_SLOTS = 3
-"""Measured slots without an alarm after which an event counts as over."""
+"""Measured slots without an alarm after which an event counts as over; of what is judged by the day, slots of judged days."""
 FALSE_FAULTS_A_WEEK = 1e-5
 
 USUAL_DEVIATE = 1.6449
@@ -74,6 +74,10 @@ class _Slots:
     @property
     def days(self) -> int:
         return int(self.day[-1]) + 1
+
+    @property
+    def ended_days(self) -> int:
+        return self.days - (0 if self.slot[-1] == self.a_day - 1 else 1)
 
     def day_of(self, instant: float) -> int:
         """Day of the first slot that ends after the instant, the last day when none does."""
@@ -109,7 +113,10 @@ class _Series:
 
 @dataclass(frozen=True, slots=True)
 class _Event:
-    """One event by its slots; `extra` is context, `fault` the kind of a sensor issue."""
+    """One event by its slots; `extra` is context, `fault` the kind of a sensor issue.
+
+    `judged`: where it is judged by the day, whether each ended day could be.
+    """
 
     kind: str
     metric: str
@@ -123,6 +130,7 @@ class _Event:
     confidence: float
     fault: str | None
     extra: Mapping[str, Any]
+    judged: Array | None = None
 
 
 def detect(
@@ -403,8 +411,7 @@ def _patterns(
     series: _Series, slots: _Slots, budget: float, warmup_weeks: int, others: list[_Event], since: int
 ) -> Iterator[_Event]:
     """Days of an unusual shape that no other event of the series touches: it would say the same again."""
-    ended = slots.days - (0 if slots.slot[-1] == slots.a_day - 1 else 1)
-    counts, mean = (slots.daily(values)[:, :ended].sum(axis=0) for values in (series.counts, series.mean))
+    counts, mean = (slots.daily(values)[:, : slots.ended_days].sum(axis=0) for values in (series.counts, series.mean))
     shape = faults.shapes(counts, mean, 1 / slots.an_hour)
     score = -special.log_ndtr(-shape.deviate)
     scored = np.flatnonzero(~np.isnan(score))
@@ -440,7 +447,9 @@ def _patterns(
 def _faults(series: _Series, slots: _Slots) -> Iterator[_Event]:
     limit = float(np.log(168 * slots.an_hour / FALSE_FAULTS_A_WEEK))
 
-    def issue(fault: str, metric: str, span: faults.Span, values: tuple[float, float, float]) -> _Event:
+    def issue(
+        fault: str, metric: str, span: faults.Span, values: tuple[float, float, float], judged: Array | None = None
+    ) -> _Event:
         p = float(np.exp(-min(span.evidence, 700.0)))
         return _Event(
             kind="sensor_issue",
@@ -455,6 +464,7 @@ def _faults(series: _Series, slots: _Slots) -> Iterator[_Event]:
             confidence=_confidence(p, slots),
             fault=fault,
             extra={"evidence": round(span.evidence, 2)},
+            judged=judged,
         )
 
     stuck, hung = [], []
@@ -476,7 +486,7 @@ def _faults(series: _Series, slots: _Slots) -> Iterator[_Event]:
     if len(series.metrics) < 2:
         return
     daily = slots.daily(series.counts)
-    whole = slots.days - (0 if slots.slot[-1] == slots.a_day - 1 else 1)
+    whole = slots.ended_days
     entries, exits = np.nansum(daily[:, :whole], axis=2)
     complete = (~np.isnan(daily[:, :whole])).mean(axis=2).min(axis=0) >= 0.9
     one_sided = faults.imbalance(np.where(complete, entries, np.nan), exits)
@@ -485,16 +495,18 @@ def _faults(series: _Series, slots: _Slots) -> Iterator[_Event]:
     exchanged = faults.joined(faults.swapped(daily[:, :whole], day_mean, day_k), faults.SWAP_APART)
     swaps = {day for span in exchanged for day in range(span.first, span.last + 1)}
     for span in exchanged:
-        yield issue("direction_swapped", "all", _in_slots(span, slots), (np.nan, np.nan, np.nan))
+        judged = faults.is_peopled(daily[:, :whole])
+        yield issue("direction_swapped", "all", _in_slots(span, slots), (np.nan, np.nan, np.nan), judged)
     for span in one_sided.spans:
         if swaps.isdisjoint(range(span.first, span.last + 1)):
             # The evidence of a span is a sum of deviates: the odds are those of its mildest day, thrice in a row.
-            mildest = float(np.abs(one_sided.deviate[span.first : span.last + 1]).min())
+            mildest = float(np.nanmin(np.abs(one_sided.deviate[span.first : span.last + 1])))
             odds = -float(special.log_ndtr(-mildest)) * faults.RESIDUAL_DAYS
             spread = faults.Span(span.first, span.last, span.decided, odds)
             day = span.decided
             values = (float(one_sided.expected[day]), float(residual[day]), float(one_sided.deviate[day]))
-            yield issue("in_out_imbalance", "in_out_residual", _in_slots(spread, slots), values)
+            judged = ~np.isnan(one_sided.deviate)
+            yield issue("in_out_imbalance", "in_out_residual", _in_slots(spread, slots), values, judged)
 
 
 def _in_slots(span: faults.Span, slots: _Slots) -> faults.Span:
@@ -549,6 +561,10 @@ def _write(
         dict.fromkeys(holidays[who, day] for day in on for who in (series.name, None) if (who, day) in holidays)
     )
     after = ~np.isnan(series.counts[:, event.last + 1 :]).any(axis=0)
+    if event.judged is not None:
+        # Of a day that goes on nobody knows yet whether it is normal.
+        day = slots.day[event.last + 1 :]
+        after &= (day < slots.ended_days) & event.judged[np.minimum(day, slots.ended_days - 1)]
     cause = event.fault or event.kind
     context: dict[str, Any] = {"slots": event.last - event.first + 1, **event.extra}
     if event.fault:

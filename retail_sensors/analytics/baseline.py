@@ -87,7 +87,8 @@ def _profile(levelled: Array, day: int, first_weekday: int, dispersion: Array) -
     pooled, pool_count = _robust_mean(pool, pool_centre, dispersion + WEEKDAY_SPREAD**2)
     own = levelled[:, own_days]
     count = (~np.isnan(own)).sum(axis=1)
-    centre = np.where(count >= 4, _median(own), pool_centre)
+    # After weeks without a count there is no pool, and the few own days are all that is known.
+    centre = np.where((count >= 4) | np.isnan(pool_centre), _median(own), pool_centre)
     loose = np.where(count >= 4, 0.0, WEEKDAY_SPREAD**2)
     own_mean, _ = _robust_mean(own, centre, dispersion + loose)
     base = np.maximum(pooled, 0.1)

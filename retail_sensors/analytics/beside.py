@@ -41,9 +41,10 @@ REASONS: dict[str, str] = {
     "no_hourly_cells": "one heat value an hour exists; maximum and variance need the cells of that hour",
     "no_stay_answers": "the camera does not tell how long people stay in its regions",
     "no_region": "no region was counted",
-    "entries_not_measured": "the store's entries are not known",
+    "entries_not_measured": "the store's entries are not known, or not those of every door",
     "not_final": "the hour or day is not measured to its end",
     "nobody_entered": "nobody entered the store",
+    "nobody_detected": "nobody was detected in the entrance regions",
     "no_transactions": "there is neither a till feed nor a checkout region with stays",
     "too_few_hours": "fewer than 4 complete like hours in the 12 weeks before",
     "too_few_scores": "fewer than two of traffic, conversion and queue have a score",
@@ -154,7 +155,16 @@ def store_hours_beside(
         return jsontext.parsed(frames.texts(hours, column, "hourly_analytics")[kept], LINES)
 
     detections = cells("region_counts")
-    reached = frames.summed(row, _checkout(detections, stays, roster, camera, at), count)
+    # NULL at one camera makes the whole NULL, and so do the entries of a silent door: half of either would be another rate.
+    at_checkout = np.asarray(_has_role(roster, "checkout").any(axis=1))[camera]
+    reached = _checkout(detections, stays, roster, camera, at)[at_checkout]
+    checkout = np.where(
+        frames.tally(row, at_checkout, count) > 0,
+        np.bincount(row[at_checkout], weights=reached, minlength=count),
+        np.nan,
+    )
+    silent = layout.is_entrance[camera] & np.isnan(frames.numbers(hours, "total_entries", "hourly_analytics")[kept])
+    entries = frames.numbers(figures, "total_entries", "store_hourly")
     names = np.array([jsontext.key_text(f"{name}:{region}") for name in layout.names for region in LINES], dtype=object)
     waited = _lookup(queue, ("store_id", "hour_start", "queue_performance_score"), layout.store_ids, store, second)
     return _complete_hours(
@@ -162,9 +172,9 @@ def store_hours_beside(
         STORE_HOURLY,
         _Hours(
             applies=np.full(count, True),
-            entries=frames.numbers(figures, "total_entries", "store_hourly"),
+            entries=np.where(frames.tally(row, silent, count) > 0, np.nan, entries),
             transactions=_transactions(tills, roster, store, second),
-            checkout=reached,
+            checkout=checkout,
             has_entrance=layout.per_store(layout.is_entrance)[store] > 0,
             complete=frames.numbers(figures, "data_completeness", "store_hourly") >= 1,
             detections=_items(detections, row, camera),
@@ -416,7 +426,7 @@ def days_beside(
     rate = np.where(np.isnan(transactions), proxy, 100 * frames.ratio(transactions, visitors))
     rate = np.where(whole, rate, np.nan)
     short = role_stays(stays, roster, "entrance", "short_stay_share")
-    bounce = of_store(grid.daily(short, ("short_stay_share",), "region_stays")[0])
+    at_entrance, bounce = map(of_store, grid.daily(short, ("detections", "short_stay_share"), "region_stays"))
     names = (*_QUEUE.values(), "queue_efficiency_score")
     of_queue = dict(zip(names, grid.daily(queue, names, "queue_performance_daily"), strict=True))
     peak, why, why_words = _queue_words(queue, layout.store_ids, store, day)
@@ -441,6 +451,7 @@ def days_beside(
         (outside > 0, outside),
         (np.isnan(transactions) & np.isnan(of_store(seen * share)), "no_transactions"),
         (~whole, "incomplete_day"),
+        (np.isnan(np.where(np.isnan(transactions), entries, visitors)), "entries_not_measured"),
         (True, "nobody_entered"),
     )
     queued = {name: of_store(of_queue[column]) for name, column in _QUEUE.items()}
@@ -449,7 +460,13 @@ def days_beside(
         (("overall_conversion_rate",), no_rate),
         (
             ("bounce_rate",),
-            words.first(count, (~np.isnan(bounce), ""), (outside > 0, outside), (True, "no_stay_answers")),
+            words.first(
+                count,
+                (~np.isnan(bounce), ""),
+                (outside > 0, outside),
+                (at_entrance == 0, "nobody_detected"),
+                (True, "no_stay_answers"),
+            ),
         ),
         *(
             ((name,), words.first(count, (~np.isnan(values), ""), (outside > 0, outside), (True, why_queue)))
@@ -505,21 +522,19 @@ def _day_scores(
     past = frames.codes(ids, frames.texts(history, table.key[0], table.name))
     then = frames.days(history, "date", table.name)
     known = np.flatnonzero((past >= 0) & ~np.isnan(then))
-    known = known[~np.isin(past[known] << 23 | then[known].astype(np.int64), rows[0] << 23 | rows[1])]
+    keys = past[known] << 23 | then[known].astype(np.int64)
+    whole, entered = (frames.numbers(history, name, table.name) for name in ("data_completeness", "total_entries"))
+    latest = last_of_each(keys, [whole[known], entered[known]])
+    known = known[latest[~np.isin(keys[latest], rows[0] << 23 | rows[1])]]
     scope = np.concatenate([past[known], rows[0]])
     day = np.concatenate([then[known].astype(np.int64), rows[1]])
-    whole = np.concatenate(
-        [
-            frames.numbers(frame, "data_completeness", table.name)[at]
-            for frame, at in ((history, known), (figures, slice(None)))
-        ]
-    )
+    whole = np.concatenate([whole[known], frames.numbers(figures, "data_completeness", table.name)])
     off_store = frames.codes(layout.store_ids, frames.texts(holidays, "store_id", "holidays"))
     off = off_store << 23 | frames.days(holidays, "date", "holidays").astype(np.int64)
     comparable = (whole >= COMPLETE) & ~np.isin((layout.store[scope] if of_camera else scope) << 23 | day, off)
     real = ~_says(history, "overall_conversion_rate", PROXY)[known]
     before = (
-        frames.numbers(history, "total_entries", table.name)[known],
+        entered[known],
         np.where(real, frames.numbers(history, "overall_conversion_rate", table.name)[known], np.nan),
     )
     group, row = scope * 7 + (day + 3) % 7, slice(len(known), None)

@@ -229,7 +229,10 @@ def _days(
         (("in_out_residual", "data_quality_score"), no_residual),
         (("imputed_share",), no_share),
         *(
-            ((name,), words.translate(comparisons.REASONS, change.reason.reshape(-1)))
+            (
+                (name,),
+                np.where(no_visitors > 0, no_visitors, words.translate(comparisons.REASONS, change.reason.reshape(-1))),
+            )
             for name, change in compared.items()
         ),
     ]
@@ -382,9 +385,9 @@ class _Peaks:
 
 
 def _peaks(cells: _Cells, scope: ScopeHours, layout: Layout) -> _Peaks:
-    """Only hours that every camera of the scope counted: an hour with a silent door would pass for a quiet one, and an estimate
-    is too smooth to name the busiest."""
-    usable = scope.is_open[cells.scope_rows] & scope.is_whole[cells.scope_rows]
+    """Only hours that every camera of the scope counted to their end: an hour with a silent door or counted in part would pass for a
+    quiet one, and an estimate is too smooth to name the busiest."""
+    usable = scope.is_open[cells.scope_rows] & scope.is_final[cells.scope_rows]
     usable &= ~np.isnan(scope.traffic[cells.scope_rows])
     chosen, cell = cells.scope_rows[usable], cells.scope_cell[usable]
     traffic, second = scope.traffic[chosen], scope.second[chosen]

@@ -160,9 +160,9 @@ def region_stays(answers: pd.DataFrame, roster: Roster) -> pd.DataFrame:
 class _Rows:
     """Figures of regions, one value per row; NaN is NULL. `second`: start of the hour, or of the local day.
 
-    `known`: share of the hours with a count. `crowded`: whether the regions of the camera hold more people than its heat value
-    allows. `reason`, `label`: positions in `reasons` and `labels`, why the stay is NULL and what is to be said of it; label 0
-    says nothing.
+    `known`: share of the hours that were counted to their end. `crowded`: whether the regions of the camera hold more people than
+    its heat value allows. `reason`, `label`: positions in `reasons` and `labels`, why the stay is NULL and what is to be said of
+    it; label 0 says nothing.
     """
 
     camera: Array
@@ -301,7 +301,7 @@ def _hours_of_regions(
         region=column + 1,
         second=second,
         day=day,
-        known=(~np.isnan(entries)).astype(np.float64),
+        known=(~np.isnan(entries) & ~(rows.counted & ~rows.complete)[hour]).astype(np.float64),
         entries=entries,
         stay=stay,
         short=short,
@@ -378,7 +378,7 @@ def _virtual_hours(hours: pd.DataFrame, layout: Layout, without: Array, counted:
         region=np.ones(count, dtype=np.int64),
         second=rows.second[chosen],
         day=day[chosen],
-        known=(~np.isnan(entries)).astype(np.float64),
+        known=(~np.isnan(entries) & rows.complete[chosen]).astype(np.float64),
         entries=entries,
         stay=nothing,
         short=nothing,

@@ -17,6 +17,9 @@ from retail_sensors.analytics import tails
 from retail_sensors.analytics.frames import Array
 
 LEAST_SLOTS = 3
+LEAST_EXPECTED = 0.25
+"""People a slot under which a zero proves nothing: so many the baseline grants to any slot, even to the way out of a door that only
+lets in."""
 LEAST_DAYS = 14
 RESIDUAL_DAYS, RESIDUAL_SPREAD, RESIDUAL_FLOOR, RESIDUAL_PEOPLE = 3, 4.0, 0.03, 20
 SWAP_DAYS, SWAP_LIMIT, SWAP_CLIP, SWAP_RMS = 2, 15.0, 3.0, 1.75
@@ -69,10 +72,10 @@ def joined(spans: list[Span], apart: int) -> list[Span]:
 def stuck_at_zero(counts: Array, mean: Array, k: Array, others_count: Array, limit: float) -> list[Span]:
     """Runs of zeros whose probability, over the slots in which others count, is less than e^-limit.
 
-    `others_count`: whether the neighbours of the series counted at least half of what they should. A night or a closed store proves
-    nothing: nothing is expected then, or nobody else counts.
+    `others_count`: whether the neighbours of the series counted at least half of what they should. A night, a closed store or a
+    direction that nobody takes proves nothing: nothing is expected then, or nobody else counts.
     """
-    proof = np.where(others_count & (mean > 0), k * np.log1p(mean / k), 0.0)
+    proof = np.where(others_count & (mean >= LEAST_EXPECTED), k * np.log1p(mean / k), 0.0)
     return [
         Span(span.first + int(np.argmax(proof[span.first : span.last + 1] > 0)), span.last, span.decided, span.evidence)
         for span in _spans(np.nan_to_num(proof), counts == 0, limit, LEAST_SLOTS)
@@ -130,17 +133,19 @@ def imbalance(entries: Array, exits: Array) -> Imbalance:
     """At least 3 days in a row with the residual more than 4 standard deviations on one side of its last 28 days.
 
     The standard deviation is 1.4826 x the median absolute deviation, at least 0.03 and that of chance, sqrt(2 / people). A single day
-    may be an event whose guests leave by another door; 3 days are a door that miscounts.
+    may be an event whose guests leave by another door; 3 days are a door that miscounts. A day without a residual, such as a closed
+    Sunday, does not part those around it.
     """
     values = residuals(entries, exits)
     people = np.fmax(entries, exits)
     expected, spread = _recent(values)
     chance = np.sqrt(2 / np.maximum(people, 1.0))
     deviate = (values - expected) / np.maximum(np.maximum(spread, RESIDUAL_FLOOR), chance)
+    known = np.flatnonzero(~np.isnan(deviate))
     found = [
-        span
+        Span(int(known[span.first]), int(known[span.last]), int(known[span.decided]), span.evidence)
         for side in (1, -1)
-        for span in _spans(np.nan_to_num(np.abs(deviate)), side * deviate > RESIDUAL_SPREAD, 0.0, RESIDUAL_DAYS)
+        for span in _spans(np.abs(deviate[known]), side * deviate[known] > RESIDUAL_SPREAD, 0.0, RESIDUAL_DAYS)
     ]
     return Imbalance(sorted(found, key=lambda span: span.first), expected, deviate)
 
@@ -158,8 +163,12 @@ def swapped(counts: Array, mean: Array, k: Array) -> list[Span]:
     known = ~np.isnan(deviates)
     square = np.where(known, deviates, 0.0) ** 2
     fits = square.sum(axis=(0, 2)) <= SWAP_RMS**2 * np.maximum(known.sum(axis=(0, 2)), 1)
-    people = np.nansum(counts, axis=2).min(axis=0) >= RESIDUAL_PEOPLE
-    return _spans(proof, (proof > SWAP_LIMIT) & fits & people, SWAP_LIMIT, SWAP_DAYS)
+    return _spans(proof, (proof > SWAP_LIMIT) & fits & is_peopled(counts), SWAP_LIMIT, SWAP_DAYS)
+
+
+def is_peopled(counts: Array) -> Array:
+    """Whether each day has at least 20 people each way, enough to tell its directions apart; counts (2, days, slots)."""
+    return np.asarray(np.nansum(counts, axis=2).min(axis=0) >= RESIDUAL_PEOPLE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -350,9 +350,11 @@ def _store_extras(
     crossed = np.nan_to_num(rows.entries[chosen] + rows.exits[chosen])
     line_total = np.where(layout.entrance[camera], np.rint(np.nan_to_num(shares) * crossed[:, None]), np.nan)
     line_total[np.isnan(rows.entries[chosen] + rows.exits[chosen])] = np.nan
-    # the shares of the other doors would pass for those of the store, whose sum holds the estimate
+    # the shares of the other doors would pass for those of the store
     is_imputed = np.bincount(row, weights=rows.imputed[chosen] & layout.is_entrance[camera], minlength=count) > 0
-    line_total[is_imputed[row]] = np.nan
+    unknown = layout.is_entrance[camera] & np.isnan(rows.entries[chosen] + rows.exits[chosen])
+    is_partial = np.bincount(row, weights=unknown, minlength=count) > 0
+    line_total[(is_imputed | is_partial)[row]] = np.nan
     item, line = np.nonzero(~np.isnan(line_total))
     item_row, item_value = row[item], line_total[item, line]
     total = np.bincount(item_row, weights=item_value, minlength=count)
@@ -375,6 +377,7 @@ def _store_extras(
         (some, ""),
         (~has_entrance, "no_entrance_line"),
         (is_imputed, "imputed"),
+        (measured & is_partial, "partial_counts"),
         (measured, "nobody_crossed"),
         (True, why),
     )

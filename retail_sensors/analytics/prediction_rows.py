@@ -336,6 +336,13 @@ def accuracy_rows(judged: pd.DataFrame, scope: str, day: date) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def with_forgotten(rows: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `prediction_accuracy`, and the stored ones of days and scopes that have none: their forecasts were deleted."""
+    key = ["scope", "date"]
+    lost = stored[~pd.MultiIndex.from_frame(stored[key]).isin(pd.MultiIndex.from_frame(rows[key]))]
+    return pd.concat([rows, lost[list(rows.columns)]], ignore_index=True) if len(lost) else rows
+
+
 _ACCURACY_NAMES = tuple(column.name for column in PREDICTION_ACCURACY.written)
 
 

@@ -31,18 +31,21 @@ def queue_inputs(
     counted: pd.DataFrame,
     roster: Roster,
     window: tuple[datetime, datetime],
+    now: datetime,
 ) -> pd.DataFrame:
-    """The input of `queue_hours` for each store and hour of the half-open window: ordered by both, HYBRID all NULL.
+    """The input of `queue_hours` for each store and hour of the half-open window that has ended at `now`: ordered by both, HYBRID all
+    NULL. Of an hour that runs not all arrivals are there: read as those of a whole hour they would make short queues.
 
     `hours`: rows of `hourly_analytics` of the window. `transactions`: rows of `pos_transactions`, and `stays`: rows of
     `region_stays`, both from LOOK_BACK before the window on. `staff`, `counted`: rows of `staff_hours`, `queue_ground_truth`.
 
     A store gets rows while it has a region of role `queue`, a till feed (a row in the 7 days up to the hour), or lanes: an hour
-    that a camera or the feed knows of. Its entries are NULL when an entrance camera did not count, its detections when a
-    queue region did not; their share of stays over 60 s is that of the day, else of the newest of the 7 days before.
+    that a camera or the feed knows of. Its entries are NULL when an entrance camera did not count to its end, its detections
+    when a queue region did not; their share of stays over 60 s is that of the day, else of the newest of the 7 days before.
     """
     layout = roster.layout
     start, end = (frames.instant(value, "window") for value in window)
+    end = min(end, frames.instant(now, "now") - frames.HOUR + 1)
     feed = by_store_hour(transactions, "pos_transactions", ("transactions",), layout)
     roster_hours = by_store_hour(staff, "staff_hours", ("lanes_open",), layout)
     truth = by_store_hour(counted, "queue_ground_truth", ("actual_queue_length", "actual_wait_minutes"), layout)
@@ -61,13 +64,15 @@ def queue_inputs(
 
     cell = np.searchsorted(keys, of_row)
     used = np.flatnonzero(np.append(keys, -1)[cell] == of_row)
+    # what a camera had counted when it was last asked, before the hour's end, is not the count of an hour
+    is_partial = seen.counted & ~seen.complete
     doors = used[layout.is_entrance[seen.camera[used]]]
-    entries = _all_known(cell[doors], seen.entries[doors], len(keys))
+    entries = _all_known(cell[doors], np.where(is_partial, np.nan, seen.entries)[doors], len(keys))
 
     row, region = np.nonzero(queue_regions[seen.camera[used]])
     row = used[row]
     texts = frames.texts(hours, "region_counts", "hourly_analytics")[seen.position]
-    detections = jsontext.parsed(texts, LINES)[row, region]
+    detections = np.where(is_partial[row], np.nan, jsontext.parsed(texts, LINES)[row, region])
     day = layout.wall(layout.store[seen.camera[row]], seen.second[row]) // DAY
     share, is_earlier = _stay_shares(stays, layout, seen.camera[row], region, day)
     # of nobody nobody stays, whatever the share

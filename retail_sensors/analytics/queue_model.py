@@ -126,8 +126,8 @@ def with_corrections(
 ) -> pd.DataFrame:
     """The input of `queue_hours` with HYBRID filled where a model of the store helps.
 
-    `history`: rows of `queue_analytics`, `counted`: rows of `queue_ground_truth`, both from HISTORY before the first hour of the input
-    on. Counted hours weigh by their minutes.
+    `counted`: rows of `queue_ground_truth` from HISTORY before the first hour of the input on, `history`: rows of `queue_analytics`
+    from the first counted hour on. Counted hours weigh by their minutes.
     """
     layout, what = roster.layout, "queue input"
     truth = by_store_hour(
@@ -146,9 +146,11 @@ def with_corrections(
     result = inputs.copy()
     for one in np.unique(store[np.isin(store, split_keys(truth.keys)[0])]).tolist():
         for monday in np.unique(week[store == one]).tolist():
+            rows = np.flatnonzero((store == one) & (week == monday) & ~np.isnan(asked.formula[:, _WAIT]))
+            if not len(rows):
+                continue
             models = [_model(past, truth, one, monday, target, seed) for target in (_LENGTH, _WAIT)]
             if any(models):
-                rows = np.flatnonzero((store == one) & (week == monday) & ~np.isnan(asked.formula[:, _WAIT]))
                 for name, values in _answers(models, asked, rows).items():
                     result.loc[result.index[rows], name] = values
     return result

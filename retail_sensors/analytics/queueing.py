@@ -48,10 +48,12 @@ PLAUSIBLE = 1.5
 """Most arrivals at the tills per entry of the same hour: beyond it the input is not a count of customers."""
 
 REASONS: dict[str, str] = {
-    "no_queue_input": "there is neither a till feed nor a share of stays over 60 s, or more arrivals than the doors can explain",
+    "no_queue_input": "there is neither a till feed nor the detections of the whole hour with a share of stays over 60 s, or there "
+    "are more arrivals than the doors can explain",
+    "no_till_feed": "no till feed has a row for this hour",
     "overloaded": "more customers came than the open lanes can serve: no stationary wait exists",
     "no_lanes": "neither the roster nor the store says how many lanes there are",
-    "no_lanes_open": "no lane was open and nobody came",
+    "no_lanes_open": "no lane was open",
     "closed": "the store was closed all day",
     "nobody_queued": "nobody came to the tills in the open hours",
     "no_ground_truth": "nobody counted the queue, who left it, or what was done",
@@ -244,7 +246,8 @@ def mixture_quantile(
 
 def _actions(needed: Array, lanes: Array, of_store: Array, rostered: Array) -> Array:
     """Suggested actions of each hour as JSON text; None where lanes or what is needed are unknown."""
-    reach = np.where(np.isnan(of_store), np.inf, of_store)
+    # a roster that opens more lanes than the fleet file names knows better
+    reach = np.where(np.isnan(of_store), np.inf, np.fmax(of_store, lanes))
     opened = np.where(rostered, np.ceil(np.minimum(needed, reach) - lanes), 0.0)
     closed = np.where(rostered, np.floor(lanes - needed), 0.0)
     added = np.ceil(needed - reach)
@@ -349,7 +352,7 @@ def queue_hours(hours: pd.DataFrame, roster: Roster) -> pd.DataFrame:
     )
     level = congestion_levels(result.mean, result.overloaded)
     no_level = np.where(result.overloaded, 0, no_wait)
-    no_feed = words.first(count, (from_till, ""), (True, "no_queue_input"))
+    no_feed = words.first(count, (from_till, ""), (True, "no_till_feed"))
     no_actual_wait = words.first(count, (np.isnan(actual_wait), "no_ground_truth"), (True, ""))
 
     def unless_learnt(values: Array) -> Array:
@@ -543,6 +546,8 @@ def queue_days(
         (True, "no_queue_input"),
     )
     any_over = over_hours > 0
+    open_lane_hours = total(lanes, figured)
+    no_staff = words.first(count, (blind > 0, blind), (open_lane_hours == 0, "no_lanes_open"), (True, ""))
     no_mean = words.first(count, (blind > 0, blind), (any_over, "overloaded"), (True, ""))
     no_share = words.first(count, (blind > 0, blind), (customers == 0, "nobody_queued"), (True, ""))
     no_wait = np.where(no_mean > 0, no_mean, no_share)
@@ -567,7 +572,8 @@ def queue_days(
         (("avg_wait_time",), no_wait),
         (("wait_time_90th_percentile",), no_p90),
         (("queue_peak_time",), no_peak),
-        (("avg_service_rate", "staff_efficiency_score"), blind),
+        (("avg_service_rate",), blind),
+        (("staff_efficiency_score",), no_staff),
         (("queue_efficiency_score",), no_share),
         (("total_customers_served",), no_served),
         (("recommendations_followed",), always),
@@ -599,7 +605,7 @@ def queue_days(
             "abandonment_count": unless(no_leavers, total(left, left_rows)),
             "abandonment_rate": abandonment,
             "queue_efficiency_score": unless(no_share, 100 * np.minimum(in_time, 1.0)),
-            "staff_efficiency_score": unless(blind, 100 * frames.ratio(total(load, figured), total(lanes, figured))),
+            "staff_efficiency_score": unless(no_staff, 100 * frames.ratio(total(load, figured), open_lane_hours)),
             "recommendations_generated": frames.tally(days.cell, advised, count).astype(np.float64),
             "recommendations_followed": nothing,
             "overloaded_hours": over_hours.astype(np.float64),

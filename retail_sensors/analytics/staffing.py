@@ -161,12 +161,20 @@ def _sentences(hours: Sequence[Hour], is_open: Array, today: int) -> list[list[s
     for action in found:
         said[action.first].append(_sentence(hours[action.first : action.end], action, today))
     if not found:
-        most = max(hours, key=lambda hour: np.nan_to_num(hour.expected, nan=-1.0))
-        said[0].append(
-            f"Nothing needed {_span(hours, today)}: {_visitors(most)}, {_number(most.needed)} staff needed, "
-            f"{_number(most.planned)} planned."
-        )
+        # Of hours without a forecast nothing is said.
+        for first, end in _runs([not np.isnan(hour.needed) for hour in hours]):
+            most = max(hours[first:end], key=lambda hour: hour.expected)
+            said[first].append(
+                f"Nothing needed {_span(hours[first:end], today)}: {_visitors(most)}, {_number(most.needed)} staff needed, "
+                f"{_number(most.planned)} planned."
+            )
     return said
+
+
+def _runs(flags: Sequence[bool]) -> list[tuple[int, int]]:
+    """Half-open runs of positions that are set."""
+    edges = np.flatnonzero(np.diff([False, *flags, False]))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def _sentence(hours: Sequence[Hour], action: Action, today: int) -> str:

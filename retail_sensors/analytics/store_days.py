@@ -13,6 +13,9 @@ from retail_sensors.analytics.frames import DAY, Array
 from retail_sensors.analytics.readings import hour_keys, last_of_each
 from retail_sensors.analytics.roster import Layout, Roster
 
+_DATE = (1 << 23) - 1
+"""Bits of a day in a key of store and day; days reach the year 24 800."""
+
 
 class StoreDays:
     """Stores x days from `first` on, and where the rows of a frame lie in it; only rows of known stores within the dates."""
@@ -67,26 +70,33 @@ def role_stays(stays: pd.DataFrame, roster: Roster, role: str, column: str) -> p
     """store_id, date, detections and `column` of the regions of a role together: its mean weighted by detections.
 
     `stays`: rows of `region_stays`. A store and day with a region of that role whose share is not known has NULL, unless nobody came
-    to that region.
+    to that region; a region of an active camera without a row is not known either, and its detections are NULL.
     """
     what = "region_stays"
     layout = roster.layout
     wanted = roster.regions[frames.texts(roster.regions, "role", "region_configurations") == role]
-    regions = set(zip(wanted["sensor_id"], wanted["region_number"].astype(int), strict=True))
-    pairs = zip(frames.texts(stays, "sensor_id", what), frames.numbers(stays, "region_number", what), strict=True)
-    chosen = np.array([(sensor, int(region)) in regions for sensor, region in pairs], dtype=bool)
+    owner = frames.codes(layout.sensor_ids, frames.texts(wanted, "sensor_id", "region_configurations"))
+    regions = owner * 8 + frames.numbers(wanted, "region_number", "region_configurations").astype(np.int64)
     camera = frames.codes(layout.sensor_ids, frames.texts(stays, "sensor_id", what))
-    rows = np.flatnonzero(chosen & (camera >= 0)) if len(stays) else np.empty(0, dtype=np.int64)
-    store, day = layout.store[camera[rows]], frames.days(stays, "date", what)[rows].astype(np.int64)
-    detections = frames.numbers(stays, "detections", what)[rows]
-    share = frames.numbers(stays, column, what)[rows]
-    keys, cell = np.unique(store << 23 | day, return_inverse=True)
-    total = np.bincount(cell, weights=np.where(detections > 0, detections, 0.0), minlength=len(keys))
-    weighted = np.bincount(cell, weights=np.where(detections > 0, detections * share, 0.0), minlength=len(keys))
+    region = camera * 8 + frames.numbers(stays, "region_number", what).astype(np.int64)
+    rows = np.flatnonzero((camera >= 0) & np.isin(region, regions[owner >= 0]))
+    day = frames.days(stays, "date", what)[rows].astype(np.int64)
+    detections, share = (frames.numbers(stays, name, what)[rows] for name in ("detections", column))
+    once = last_of_each(region[rows] << 23 | day, [detections, share])
+    camera, day, detections, share = camera[rows][once], day[once], detections[once], share[once]
+    keys, cell = np.unique(layout.store[camera] << 23 | day, return_inverse=True)
+    total = np.bincount(cell, weights=detections, minlength=len(keys))
+    weighted = np.bincount(cell, weights=np.where(detections == 0, 0.0, detections * share), minlength=len(keys))
+
+    expected = owner[owner >= 0]
+    expected = expected[layout.active[expected]]
+    at = (layout.store[expected] == keys[:, None] >> 23) & ~(keys[:, None] & _DATE < layout.installed[expected])
+    silent = frames.tally(cell, layout.active[camera], len(keys)) < at.sum(axis=1)
+    total = np.where(silent, np.nan, total)
     return pd.DataFrame(
         {
             "store_id": layout.store_ids[keys >> 23],
-            "date": (keys & ((1 << 23) - 1)).astype("datetime64[D]").astype(object),
+            "date": (keys & _DATE).astype("datetime64[D]").astype(object),
             "detections": total,
             column: frames.ratio(weighted, total),
         }

@@ -116,6 +116,11 @@ class ScopeHours:
         return (self.expected > 0) & (self.counted == self.expected)
 
     @property
+    def is_final(self) -> Array:
+        """Whether every camera of the scope that has a row counted, and finally."""
+        return (self.expected > 0) & (self.final == self.expected)
+
+    @property
     def can_capture(self) -> Array:
         """Whether the hour is open and every entrance and passer-by line counted."""
         passed = (self.passerby_expected > 0) & (self.passerby_counted == self.passerby_expected)

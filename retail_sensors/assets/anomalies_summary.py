@@ -42,7 +42,9 @@ def anomalies_summary(
     if len(recent):
         worst = recent.sort_values(["severity", "started_at"], ascending=False, kind="stable").iloc[0]
         mine = recent[recent["sensor_id"] == worst["sensor_id"]]
-        shown["the week of the most severe event"] = _week(worst, mine, hours, roster, end)
+        picture = _week(worst, mine, hours, roster, end)
+        if picture is not None:
+            shown["the week of the most severe event"] = picture
     if shown:
         context.add_asset_metadata(shown, partition_key=context.partition_keys[-1])
     return {
@@ -76,12 +78,16 @@ def _words(event: pd.Series[Any], roster: Roster) -> dict[str, str]:
 
 def _week(
     worst: pd.Series[Any], events: pd.DataFrame, hours: pd.DataFrame, roster: Roster, end: datetime
-) -> dg.MarkdownMetadataValue:
-    """Counts of the last 7 days with what was usual for each hour, the camera's events shaded."""
+) -> dg.MarkdownMetadataValue | None:
+    """Counts of the last 7 days with what was usual for each hour, the camera's events shaded; None: no hour of it was measured."""
     sensor = str(worst["sensor_id"])
     name, zone = _camera(sensor, roster)
     expected = usual(counts_of(hours, roster, sensor), step=_HOUR, now=end, zone=zone)
-    metric = _COUNTED_AS.get(worst["affected_metric"], expected["metric"].iloc[0])
+    counted = expected["metric"].unique().tolist()
+    if not counted:
+        return None
+    named = _COUNTED_AS.get(worst["affected_metric"], "")
+    metric = named if named in counted else counted[0]
     week = expected[(expected["metric"] == metric) & (expected["slot_start"] >= end - _WEEK)]
     times = week["slot_start"].dt.tz_convert(zone).dt.tz_localize(None)
     marks = [

@@ -25,6 +25,15 @@ from retail_sensors.tables.queues import QUEUE_PERFORMANCE_DAILY
 from retail_sensors.tables.regions import REGION_STAYS
 
 _COMPARED_DAYS = timedelta(days=LOOK_BACK)
+_COMPARED = (
+    "date",
+    "total_visitors",
+    "total_entries",
+    "overall_conversion_rate",
+    "data_completeness",
+    "quality",
+)
+"""Columns of earlier days that `comparisons` and `beside` look at, with the camera or store."""
 _DAY = timedelta(days=1)
 
 
@@ -34,10 +43,10 @@ def dates_of_run(context: dg.AssetExecutionContext) -> tuple[date, date]:
     return window.start.date(), window.end.date()
 
 
-def history_of(table: Table, dates: tuple[date, date], database: DatabaseResource) -> pd.DataFrame:
-    """Stored days before the run's, for comparisons."""
+def history_of(table: Table, dates: tuple[date, date], database: DatabaseResource, columns: list[str]) -> pd.DataFrame:
+    """Columns of stored days before the run's, for comparisons: fourteen months of whole rows would be most of the memory."""
     first = datetime.combine(dates[0], time(), UTC)
-    return database.read(table, first - _COMPARED_DAYS, first)
+    return database.read(table, first - _COMPARED_DAYS, first, columns)
 
 
 def inputs_of_days(table: Table, dates: tuple[date, date], database: DatabaseResource) -> pd.DataFrame:
@@ -78,7 +87,7 @@ def _daily_asset(table: Table, days: _Days, what: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[pd.DataFrame]:
         dates = dates_of_run(context)
         roster = database.roster()
-        history = history_of(table, dates, database)
+        history = history_of(table, dates, database, [table.key[0], *_COMPARED])
         holidays = holidays_of_days(dates, roster, database)
         figures = days_beside(
             days(hourly_analytics, roster, dates, history, clock.now(), holidays),

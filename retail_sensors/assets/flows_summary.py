@@ -73,13 +73,20 @@ def matrix_summary(context: dg.AssetExecutionContext, flows: pd.DataFrame, roste
     known = newest.dropna(subset=["transition_count"])
     if len(known):
         busiest = known.groupby("store_id")["transition_count"].sum().idxmax()
-        shown = newest[newest["store_id"] == busiest].nlargest(_MOST_CAMERAS, "transition_count")
-        cameras = list(dict.fromkeys([*shown["from_camera"], *shown["to_camera"]]))
+        shown = newest[newest["store_id"] == busiest]
+        cameras = busiest_cameras(shown)
         names = _cameras(pd.Series(cameras), roster)
         title = f"modelled flows between cameras, {shown['date'].iloc[0]}, from (down) to (across)"
         picture = _flow_map(shown, ("from_camera", "to_camera"), cameras, names, title)
         context.add_asset_metadata({"modelled flows": picture}, partition_key=context.partition_keys[-1])
     return _numbers(flows)
+
+
+def busiest_cameras(flows: pd.DataFrame) -> list[str]:
+    """The cameras at both ends of the largest flows, as many as one picture names; all flows between them belong in it."""
+    ordered = flows.sort_values("transition_count", ascending=False, kind="stable")
+    pairs = ordered[["from_camera", "to_camera"]].itertuples(index=False, name=None)
+    return list(dict.fromkeys(str(camera) for pair in pairs for camera in pair))[:_MOST_CAMERAS]
 
 
 def _numbers(flows: pd.DataFrame) -> dict[str, Any]:

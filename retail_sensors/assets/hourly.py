@@ -35,6 +35,7 @@ from retail_sensors.tables.regions import REGION_STAYS
 
 _HOUR = timedelta(hours=1)
 _WEEK = timedelta(days=7)
+_DAY = timedelta(days=1)
 _SAME_DAY = timedelta(hours=25)
 """Occupancy runs from reset to reset, 23 to 25 hours: so far from the window a stored hour may be of the same day as one in it."""
 _REACH = timedelta(days=REACH_DAYS)
@@ -72,9 +73,14 @@ def _like_hours(table: Table, span: TimeWindow, database: DatabaseResource) -> p
     columns = [*table.key, "total_entries", "data_completeness"]
     start, end = span.start - _HOUR, span.end + _HOUR
     if end - start >= _WEEK:
-        return database.read(table, start - PAST_WEEKS * _WEEK, start, columns)
+        return database.read(table, start - PAST_WEEKS * _WEEK, span.start, columns)
     weeks = range(1, PAST_WEEKS + 1)
     return pd.concat([database.read(table, start - week * _WEEK, end - week * _WEEK, columns) for week in weeks])
+
+
+def _stays(span: TimeWindow, database: DatabaseResource) -> pd.DataFrame:
+    """What is known of the local days that the hours may belong to: the last hour of a UTC day is of the next one in the east."""
+    return database.read(REGION_STAYS, span.start - _DAY, span.end + 2 * _DAY)
 
 
 def _of_the_window(
@@ -133,7 +139,7 @@ def hourly_analytics(
         figures,
         database.roster(),
         _like_hours(HOURLY_ANALYTICS, span, database),
-        database.read(REGION_STAYS, *_around(span)),
+        _stays(span, database),
         database.read(POS_TRANSACTIONS, span.start, span.end),
     )
     figures = _of_the_window(figures, HOURLY_ANALYTICS, window, span, database)
@@ -172,7 +178,7 @@ def store_hourly(
         hours,
         database.roster(),
         _like_hours(STORE_HOURLY, span, database),
-        database.read(REGION_STAYS, *_around(span)),
+        _stays(span, database),
         database.read(POS_TRANSACTIONS, span.start, span.end),
         database.read(QUEUE_ANALYTICS, span.start, span.end),
     )

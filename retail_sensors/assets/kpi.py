@@ -40,7 +40,7 @@ def kpi_metrics(
         store_daily,
         roster,
         dates,
-        history_of(KPI_METRICS, dates, database),
+        history_of(KPI_METRICS, dates, database, [*KPI_METRICS.key, "metric_value"]),
         holidays=holidays_of_days(dates, roster, database),
         pos=inputs_of_days(POS_TRANSACTIONS, dates, database),
         staff=inputs_of_days(STAFF_HOURS, dates, database),

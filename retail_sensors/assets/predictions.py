@@ -29,6 +29,7 @@ from retail_sensors.analytics.prediction_rows import (
     subjects_of,
     train_and_test,
     training_weeks,
+    with_forgotten,
 )
 from retail_sensors.analytics.roster import Roster
 from retail_sensors.analytics.staffing import staffing_plan as plan_of_stores
@@ -213,7 +214,8 @@ def hours_ahead(
 
 
 @dg.asset(
-    description=f"{PREDICTION_ACCURACY.row} Also fills the actual values of `predictions` and `store_predictions`.",
+    description=f"{PREDICTION_ACCURACY.row} Also fills the actual values of `predictions` and `store_predictions`. Rows of days whose "
+    "forecasts have been deleted stay.",
     partitions_def=DAILY,
     backfill_policy=DAYS_POLICY,
     deps=[
@@ -231,7 +233,7 @@ def hours_ahead(
 def prediction_accuracy(
     context: dg.AssetExecutionContext, database: DatabaseResource, clock: ClockResource
 ) -> dg.MaterializeResult[pd.DataFrame]:
-    dates, now = dates_of_run(context), clock.now()
+    window, dates, now = run_window(context), dates_of_run(context), clock.now()
     parts = [empty_frame(PREDICTION_ACCURACY)]
     filled = 0
     for scope in ("sensor", "store"):
@@ -240,7 +242,8 @@ def prediction_accuracy(
             accuracy_rows(judged(database.database, scope, day, now), scope, day)
             for day in pd.date_range(*dates, inclusive="left").date
         ]
-    rows = pd.concat(parts, ignore_index=True)
+    stored = database.read(PREDICTION_ACCURACY, window.start, window.end)
+    rows = with_forgotten(pd.concat(parts, ignore_index=True), stored)
     return dg.MaterializeResult(value=rows, metadata=accuracy_summary(context, rows, filled))
 
 

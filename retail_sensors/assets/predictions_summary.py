@@ -148,7 +148,10 @@ def accuracy_summary(context: dg.AssetExecutionContext, rows: pd.DataFrame, fill
 
 
 def staffing_summary(context: dg.AssetExecutionContext, rows: pd.DataFrame, roster: Roster) -> dict[str, Any]:
-    """Numbers of the run's plans; the last partition also gets the newest plan as a table."""
+    """Numbers of the run's plans; the last partition also gets the newest plan as a table.
+
+    The running hour and the next one stand in the shift too: they are counted once.
+    """
     newest = rows[rows["plan_time"] == rows["plan_time"].max()]
     said = [json.loads(text) for text in newest["actions"]]
     if len(newest):
@@ -174,10 +177,17 @@ def staffing_summary(context: dg.AssetExecutionContext, rows: pd.DataFrame, rost
         context.add_asset_metadata(
             {"staffing plan": markdown_table(table, limit=60)}, partition_key=context.partition_keys[-1]
         )
-    short = sum(sentence.startswith("Bring in") for sentences in said for sentence in sentences)
+    of_shift = (newest["horizon"] == "shift").to_numpy(dtype=bool, na_value=False)
+    short = sum(
+        sentence.startswith("Bring in")
+        for sentences, is_counted in zip(said, of_shift, strict=True)
+        if is_counted
+        for sentence in sentences
+    )
+    hours = rows.drop_duplicates(["store_id", "plan_time", "target_start"])
     return {
-        "planned hours": len(rows),
-        "hours without a forecast": int(rows["expected_visitors"].isna().sum()),
+        "planned hours": len(hours),
+        "hours without a forecast": int(hours["expected_visitors"].isna().sum()),
         "calls for more staff": short,
     }
 

@@ -3,7 +3,7 @@
 What the Dagster UI shows of them belongs in `queue_summary`; formulas, and which store gets rows, in `analytics`.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import dagster as dg
 import pandas as pd
@@ -29,7 +29,9 @@ _SEED = 20260202
 _A_DAY = timedelta(days=1)
 
 
-def _inputs(hours: pd.DataFrame, roster: Roster, window: TimeWindow, database: DatabaseResource) -> pd.DataFrame:
+def _inputs(
+    hours: pd.DataFrame, roster: Roster, window: TimeWindow, database: DatabaseResource, now: datetime
+) -> pd.DataFrame:
     """The input of `queue_hours`, with what counted queues have taught."""
     counted = database.read(QUEUE_GROUND_TRUTH, window.start - HISTORY, window.end)
     inputs = queue_inputs(
@@ -43,17 +45,18 @@ def _inputs(hours: pd.DataFrame, roster: Roster, window: TimeWindow, database: D
         counted,
         roster,
         (window.start, window.end),
+        now,
     )
     if not (counted["store_id"].value_counts() >= LEAST_HOURS).any():
         return inputs
     columns = ["store_id", "hour_start", "arrivals", "lanes"]
-    history = database.read(QUEUE_ANALYTICS, window.start - HISTORY, window.end, columns)
+    history = database.read(QUEUE_ANALYTICS, counted["hour_start"].min(), window.end, columns)
     return with_corrections(inputs, history, counted, roster, _SEED)
 
 
 @dg.asset(
     description=f"{QUEUE_ANALYTICS.row} Arrivals are the till feed's transactions, else the stays over 60 s in the queue region; "
-    "stores with neither, nor lanes, have no rows.",
+    "stores with neither, nor lanes, have no rows, nor has the running hour.",
     partitions_def=HOURLY,
     backfill_policy=HOURS_POLICY,
     metadata=table_metadata(QUEUE_ANALYTICS, "replace"),
@@ -63,11 +66,14 @@ def _inputs(hours: pd.DataFrame, roster: Roster, window: TimeWindow, database: D
     tags={"domain": "queues"},
 )
 def queue_analytics(
-    context: dg.AssetExecutionContext, hourly_analytics: pd.DataFrame, database: DatabaseResource
+    context: dg.AssetExecutionContext,
+    hourly_analytics: pd.DataFrame,
+    database: DatabaseResource,
+    clock: ClockResource,
 ) -> dg.MaterializeResult[pd.DataFrame]:
     window = run_window(context)
     roster = database.roster()
-    figures = queue_hours(_inputs(hourly_analytics, roster, window, database), roster)
+    figures = queue_hours(_inputs(hourly_analytics, roster, window, database, clock.now()), roster)
     before = database.read(QUEUE_ANALYTICS, window.end - SHOWN, max(window.start, window.end - SHOWN), DRAWN)
     return dg.MaterializeResult(value=figures, metadata=queue_summary(context, figures, before, roster))
 

@@ -168,8 +168,8 @@ def _markdown(figure: Figure, title: str) -> dg.MarkdownMetadataValue:
     from matplotlib import rc_context
 
     picture = io.BytesIO()
-    # Text as text rather than as outlines halves the file. A date in it would make two identical runs differ.
-    with rc_context({"svg.fonttype": "none"}):
+    # Text as text rather than as outlines halves the file. A date or chance in it would make two identical runs differ.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
         figure.savefig(picture, format="svg", metadata={"Date": None})
     encoded = base64.b64encode(picture.getvalue()).decode()
     return dg.MetadataValue.md(f"![{title}](data:image/svg+xml;base64,{encoded})")

@@ -26,16 +26,14 @@ _UNITS_BEYOND_FIRST, _PRICE, _SPREAD = 1.4, 19.0, 0.5
 
 def leaving(fleet: SimulatedFleet, start: datetime, end: datetime) -> Iterator[tuple[str, datetime, int]]:
     """Store, instant and people who left through an entrance line, for each simulated hour that starts in [start, end)."""
-    zones = {store.name: ZoneInfo(store.timezone) for store in fleet.stores}
+    stores = {store.name for store in fleet.stores}
     total: dict[tuple[str, datetime], int] = defaultdict(int)
     for camera in fleet.cameras.values():
-        if camera.store is None or camera.store not in zones:
+        if camera.store is None or camera.store not in stores:
             continue
-        zone = zones[camera.store]
         doors = [number for number, role in camera.lines.items() if role == "entrance"]
-        local = (instant.astimezone(zone).replace(tzinfo=None) for instant in (start, end))
-        for hour in camera.truth(*local):
-            if hour.counts is not None and start <= hour.starts_at < end:
+        for hour in camera.truth(start, end):
+            if hour.counts is not None:
                 total[camera.store, hour.starts_at] += sum(hour.counts.lines[number - 1][1] for number in doors)
     for (store, instant), people in sorted(total.items()):
         yield store, instant, people

@@ -16,7 +16,7 @@ from psycopg2.extensions import connection as PgConnection
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.merge import lock_writers
 from retail_sensors.storage.sqlfiles import queries
-from retail_sensors.tables.predictions import PREDICTIONS, STORE_PREDICTIONS
+from retail_sensors.tables.predictions import PREDICTIONS, STAFFING_PLAN, STORE_PREDICTIONS
 
 Scope = Literal["sensor", "store"]
 
@@ -51,10 +51,13 @@ def model_at(database: Database, origin: datetime) -> tuple[str, bytes] | None:
 
 
 def forget_predictions(database: Database, before: datetime) -> int:
-    """Deletes the forecasts that were made before the instant; the number of rows."""
+    """Deletes forecasts for hours before the instant, and staffing plans made before it; the number of rows.
+
+    All forecasts for an hour go together, so that none is judged by those that are left.
+    """
     deleted = 0
     with database.transaction() as connection, connection.cursor() as cursor:
-        for table in (PREDICTIONS, STORE_PREDICTIONS):
+        for table in (PREDICTIONS, STORE_PREDICTIONS, STAFFING_PLAN):
             cursor.execute(queries("predictions")[f"forget_{table.name}"], {"before": before})
             deleted += cursor.rowcount
     return deleted

@@ -43,7 +43,12 @@ _FIGURES = (
     Column("context", Kind.JSONB, "Slots, fault, threshold, holiday and the like, by name.", nullable=False),
     Column("potential_causes", Kind.JSONB, "Array of texts, a holiday first.", nullable=False),
     Column("recommended_actions", Kind.JSONB, "Array of texts.", nullable=False),
-    Column("auto_resolved", Kind.BOOLEAN, "Whether 3 normal slots have followed.", nullable=False),
+    Column(
+        "auto_resolved",
+        Kind.BOOLEAN,
+        "Whether 3 normal slots have followed; after an imbalance or a swap of directions slots of a whole day with enough people.",
+        nullable=False,
+    ),
     Column(
         "manual_review_required",
         Kind.BOOLEAN,

@@ -117,7 +117,7 @@ def _hours_beside(subject: str) -> tuple[Column, ...]:
             "entry_to_checkout_rate",
             Kind.DOUBLE,
             "100 x transactions over entries, not clipped. Without a till feed 100 x checkout detections that stay over 30 s over "
-            "entries, then `proxy` in `quality`." + only,
+            "entries, then `proxy` in `quality`. NULL: a door is silent, or one of the checkouts." + only,
             unit="%",
         ),
         Column(
@@ -156,8 +156,8 @@ def _days_beside(subject: str) -> tuple[Column, ...]:
         Column(
             "bounce_rate",
             Kind.DOUBLE,
-            "Short-stay share: 1 - S(10 s) of the entrance regions, weighted by detections. Not the share of people who visit no zone."
-            + only,
+            "Short-stay share: 1 - S(10 s) of the entrance regions, weighted by detections. Not the share of people who visit no "
+            "zone. NULL: one of these regions has no answer." + only,
             unit="ratio",
         ),
         Column(
@@ -207,7 +207,8 @@ def _hourly_columns(key: Column, subject: str) -> tuple[Column, ...]:
         Column(
             "line_distribution",
             Kind.JSONB,
-            "Share of each entrance line in the crossings, summing to 1. NULL: nobody crossed, not measured, or some of it estimated.",
+            "Share of each entrance line in the crossings, summing to 1. NULL: nobody crossed, not measured on every line, or some "
+            "of it estimated.",
         ),
         Column(
             "region_counts", Kind.JSONB, "Detections entering each region, re-detections included. NULL: not measured."
@@ -356,7 +357,8 @@ KPI_METRICS = Table(
         Column(
             "benchmark_value",
             Kind.DOUBLE,
-            "What is usual, in the figure's unit. NULL: fewer than 4 comparable days and than 5 stores, or an incomplete day.",
+            "What is usual, in the figure's unit. NULL: fewer than 4 comparable days, or a holiday, and fewer than 5 stores; or an "
+            "incomplete day.",
         ),
         Column(
             "benchmark_source",

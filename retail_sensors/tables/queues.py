@@ -49,7 +49,7 @@ STORE_SERVICE = Table(
 
 QUEUE_ANALYTICS = Table(
     name="queue_analytics",
-    row="What queueing theory says about the tills of one store in one hour; a mean over the hour, not an observation.",
+    row="What queueing theory says about the tills of one store in one hour that has ended; a mean over it, not an observation.",
     key=("store_id", "hour_start"),
     time_column="hour_start",
     columns=(

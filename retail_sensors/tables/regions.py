@@ -134,7 +134,7 @@ REGIONAL_ANALYTICS = Table(
         Column(
             "data_completeness",
             Kind.DOUBLE,
-            "Hours with a count of the region over the hours of the bucket.",
+            "Hours in which the region was counted to the end over the hours of the bucket.",
             nullable=False,
             unit="ratio",
         ),

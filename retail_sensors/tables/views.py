@@ -23,8 +23,8 @@ UNIFIED_STORE_METRICS = View(
         Column(
             "zone_occupancy",
             Kind.JSONB,
-            "Mean number present by region, written camera:region; modelled. NULL: no region's stay is known, or the day has not "
-            "ended.",
+            "Mean number present by region, written camera:region, with its number where two of a camera bear one name; modelled. "
+            "NULL: no region's stay is known, or the day has not ended.",
         ),
         Column("active_zones", Kind.INTEGER, "Regions with detections. NULL: no camera reported regions."),
         Column(

@@ -152,6 +152,11 @@ def test_events_are_stored_in_words_and_what_a_person_wrote_survives(site: Site)
         left = {(name, kind): notes for name, kind, *_, notes in site.fetch(FOUND)}
         assert left["lisbon", "traffic_spike"] == "procession"
         assert "sensor_issue" not in {kind for _, kind in left}
+    # Of a camera whose hours have all become estimates there is nothing to draw, but its event stays.
+    change(site, "lisbon", at(LISBON, FIRST, 0), 2000, "imputed_share = 1, data_completeness = 0")
+    with run(site, first, last) as (_, said):
+        assert "the week of the most severe event" not in said[day_key(last)]
+        assert "newest events" in said[day_key(last)]
 
 
 def test_tomorrow_in_the_east_is_not_waited_for(site: Site) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -116,7 +116,7 @@ def bad(server_url: str, template_database: str, tmp_path_factory: pytest.TempPa
         running(SimulatedFleet(cameras, clock=lambda: datetime.now(UTC))) as fleet,
     ):
         site = Site(url, tmp_path_factory.mktemp("bad") / "home", limits)
-        site.register(fleet)
+        site.register(fleet, by_the_hour=True)
         assert site.collect(TimeWindow(GOOD_DAY, BAD_DAY)).report.is_complete
         stored = {name: site.counted(name) for name in names}
         for kind in ALL:
@@ -223,7 +223,7 @@ def test_a_fleet_that_is_down_fails_the_step_with_a_sentence_and_is_still_logged
         # A camera that does not listen has no address of its own yet.
         for name in fleet.cameras:
             fleet.set_faults(name, ())
-        site.register(fleet)
+        site.register(fleet, by_the_hour=True)
         for name in fleet.cameras:
             fleet.set_faults(name, [Fault(FaultKind.REFUSED)])
         collected = site.collect(window)
@@ -313,12 +313,28 @@ def test_every_habit_gives_exact_counts_through_both_changes_of_clocks(habits: H
         assert dict(flags) == {FIRST_TIME: "ambiguous_first", SECOND_TIME: "ambiguous_second"}
 
 
-@pytest.mark.parametrize("name", [name for name in VARIANTS if not name.startswith("repeated_hour=")])
+@pytest.mark.parametrize(
+    "name", [name for name in VARIANTS if not name.startswith(("repeated_hour=", "region_stays=", "stay_length="))]
+)
 def test_every_habit_gives_the_same_figures(habits: Habits, name: str) -> None:
     assert figures(habits.site, name) == figures(habits.site, "default")
 
 
-def figures(site: Site, camera: str) -> list[tuple[object, ...]]:
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name.startswith(("region_stays=", "stay_length="))])
+def test_a_camera_that_does_not_tell_of_stays_lacks_the_figures_of_stays_only(habits: Habits, name: str) -> None:
+    of_stays = ["region_avg_occupancy", "region_utilization", "entry_to_checkout_rate", "bounce_rate"]
+    lacking = [*of_stays, "overall_conversion_rate"]
+    assert figures(habits.site, name, lacking) == figures(habits.site, "default", lacking)
+    hours = habits.site.frame(
+        "SELECT f.* FROM retail.hourly_analytics AS f JOIN retail.sensor_metadata AS s ON s.id = f.sensor_id"
+        " WHERE s.sensor_name = %(camera)s",
+        {"camera": name},
+    )
+    assert hours["region_avg_occupancy"].isna().all()
+    assert {quality["region_avg_occupancy"] for quality in hours["quality"]} == {"no_stay_answers"}
+
+
+def figures(site: Site, camera: str, without: Sequence[str] = ()) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for table, time_column in (("hourly_analytics", "hour_start"), ("daily_analytics", "date")):
         frame = site.frame(
@@ -327,6 +343,12 @@ def figures(site: Site, camera: str) -> list[tuple[object, ...]]:
             {"camera": camera},
         ).drop(columns=["sensor_id", "updated_at"])
         assert len(frame) > 0
+        if without:
+            frame = frame.drop(columns=without, errors="ignore")
+            frame["quality"] = [
+                {column: word for column, word in quality.items() if column not in without}
+                for quality in frame["quality"]
+            ]
         rows += frame.astype(object).where(frame.notna(), None).itertuples(index=False, name=None)
     return rows
 

@@ -219,7 +219,12 @@ def check_records(site: Site, report: dict[str, object]) -> None:
         instance.dispose()
     assert {run.run_id for run in runs} == {run["run_id"] for run in report["runs"]}  # type: ignore[attr-defined]
     assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
-    assert {run.job_name for run in runs} == {"public_holidays", "collect_hours", "daily_figures"}
+    assert {run.job_name for run in runs} == {
+        "public_holidays",
+        "collect_hours",
+        "ended_day_questions",
+        "daily_figures",
+    }
     assert site.fetch("SELECT count(*) FROM dagster.runs") == [(len(runs),)]
 
 
@@ -318,7 +323,7 @@ def test_the_progress_bar_goes_to_the_terminal_and_json_to_the_pipe(site: Site) 
         bar = shown.result(10)
     os.close(terminal)
     assert json.loads(said.out)["complete"] is True
-    for words in ("asking cameras from 2025-10-26-00:00", "hourly figures", "daily figures", "3/3", "runs"):
+    for words in ("asking cameras from 2025-10-26-00:00", "hourly figures", "daily figures", "6/6", "runs"):
         assert words in bar
 
 

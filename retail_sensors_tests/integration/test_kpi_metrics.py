@@ -31,9 +31,19 @@ def test_key_figures_are_those_of_the_days_with_what_is_usual_beside_them(databa
         complete = site.fetch("SELECT count(*) FROM retail.store_daily WHERE data_completeness >= 0.9")
         assert len(days) == complete[0][0]
         assert {(unit, category) for *_, unit, category, _ in days} == {("people", "traffic")}
-        visitors = {(store, day): float(count) for store, day, count, *_ in days}
+        off = set(
+            site.fetch(
+                "SELECT s.id, h.date FROM retail.stores AS s JOIN retail.holidays AS h USING (country)"
+                " WHERE h.subdivision = '' AND h.kind = 'public'"
+            )
+        )
+        assert off & {(store, day) for store, day, *_ in days}
+        visitors = {(store, day): float(count) for store, day, count, *_ in days if (store, day) not in off}
         for store, day, count, value, _, _, usual in days:
             assert value == float(count)
+            if (store, day) in off:
+                assert usual is None
+                continue
             before = [
                 visitors[store, day - timedelta(weeks=weeks)]
                 for weeks in range(1, 9)

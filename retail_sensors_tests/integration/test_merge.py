@@ -358,7 +358,7 @@ def test_values_that_only_postgres_can_judge_become_sentences(
 def test_a_database_without_the_tables_says_how_to_make_them(database: Database) -> None:
     (camera,) = register(database, "a")
     with database.transaction() as connection, connection.cursor() as cursor:
-        cursor.execute("DROP TABLE retail.hourly_analytics")
+        cursor.execute("DROP TABLE retail.hourly_analytics CASCADE")
     with pytest.raises(DatabaseUnavailableError, match="run `retail-sensors db upgrade`"):
         store(database, HOURLY_ANALYTICS, hour(camera, NINE))
 

@@ -21,6 +21,7 @@ from retail_sensors.partitions import day_key, hour_key, range_tags
 from retail_sensors.resources.clock import ClockResource
 from retail_sensors.storage.fleet import FleetRegistry
 from retail_sensors.storage.merge import merge_frame
+from retail_sensors.storage.predictions import forget_predictions
 from retail_sensors.tables import HOURLY_ANALYTICS, STORE_HOURLY
 from retail_sensors.tables.inputs import STAFF_HOURS
 from retail_sensors_tests.installations import RecordedInMemory, Site
@@ -174,6 +175,24 @@ def test_without_a_model_the_simple_rule_predicts_and_is_judged(site: Site, inst
     assert site.contents(TABLES) == stored
 
 
+def test_old_forecasts_go_hour_by_hour_and_what_became_of_them_stays(site: Site, installation: Installation) -> None:
+    first = NOW - timedelta(days=2, hours=6)
+    forecast(installation, first, first + HOUR)
+    judge(installation, YESTERDAY - timedelta(days=1), YESTERDAY)
+    accuracy = site.contents(["prediction_accuracy"])
+    assert len(site.fetch("SELECT DISTINCT date FROM retail.prediction_accuracy")) == 2
+
+    before = datetime(2025, 6, 8, 12, tzinfo=UTC)
+    oldest = "SELECT min(prediction_time), min(target_time) FROM retail.{}"
+    assert forget_predictions(installation.database, before) > 0
+    for table in ("predictions", "store_predictions"):
+        assert site.fetch(oldest.format(table)) == [(first, before)]
+    assert forget_predictions(installation.database, NOW + timedelta(days=9)) > 0
+    assert site.fetch("SELECT count(*) FROM retail.staffing_plan") == [(0,)]
+    judge(installation, YESTERDAY - timedelta(days=1), YESTERDAY)
+    assert site.contents(["prediction_accuracy"]) == accuracy
+
+
 def test_a_model_serves_the_origins_after_it(site: Site, installation: Installation) -> None:
     trained_to = NOW - timedelta(days=1)
     shown = train(installation, trained_to)
@@ -241,7 +260,12 @@ def test_staff_follow_the_newest_forecast(site: Site, installation: Installation
     assert set(mall["staff_planned"]) == {2.0}
     said = [sentence for listed in mall["actions"] for sentence in listed]
     assert any(sentence.startswith("Bring in ") for sentence in said)
-    assert shown["calls for more staff"].value >= 1
+    of_shift = plan.loc[plan["horizon"] == "shift", "actions"]
+    assert shown["calls for more staff"].value == sum(
+        sentence.startswith("Bring in ") for listed in of_shift for sentence in listed
+    )
+    # 6 to 24 in the mall, and in the kiosk the closed hours 7 and 8 by its clock beside 9 to 21
+    assert shown["planned hours"].value == 18 + 2 + 12
     kiosk = plan[(plan["store_name"] == "Kiosk") & (plan["horizon"] == "shift")]
     assert set(kiosk["target_source"]) == {"default_target"}
     assert len(kiosk) == 12

@@ -16,6 +16,7 @@ from retail_sensors.definitions import build_defs
 from retail_sensors.fleet_file import FleetFile, parse_fleet
 from retail_sensors.installation import Installation
 from retail_sensors.partitions import day_key, hour_key, range_tags
+from retail_sensors.resources.clock import ClockResource
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.fleet import FleetRegistry
 from retail_sensors.tables import HOURLY_ANALYTICS
@@ -119,11 +120,20 @@ def installation(site: Site) -> Iterator[Installation]:
         yield installation
 
 
-def materialize(installation: Installation, job: str, first: str, last: str, asset: str) -> dict[str, Any]:
+class HalfPastNoon(ClockResource):
+    """A clock that stands within an hour."""
+
+    def now(self) -> datetime:
+        return NOON + HOUR / 2
+
+
+def materialize(
+    installation: Installation, job: str, first: str, last: str, asset: str, **resources: Any
+) -> dict[str, Any]:
     """One run of a job's asset; what it shows of its last partition."""
     instance = installation.dagster_instance()
     result = (
-        build_defs()
+        build_defs(**resources)
         .resolve_job_def(job)
         .execute_in_process(
             instance=instance,
@@ -183,6 +193,12 @@ def test_from_stored_hours_to_the_day_at_the_tills(site: Site, installation: Ins
     materialize(installation, "hourly_figures", hour_key(START), last, "queue_analytics")
     materialize(installation, "daily_figures", day, day, "queue_performance_daily")
     assert site.contents(("queue_analytics", "queue_performance_daily")) == stored
+
+
+def test_the_running_hour_has_no_row(site: Site, installation: Installation) -> None:
+    keys = hour_key(NOON - HOUR), hour_key(NOON)
+    materialize(installation, "hourly_figures", *keys, "queue_analytics", clock=HalfPastNoon())
+    assert site.fetch("SELECT DISTINCT hour_start FROM retail.queue_analytics") == [(NOON - HOUR,)]
 
 
 def test_an_overload_reaches_the_table_without_a_number(site: Site, installation: Installation) -> None:

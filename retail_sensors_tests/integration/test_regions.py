@@ -255,3 +255,14 @@ def test_the_views_tell_what_a_store_and_its_cameras_did(site: Site, installatio
     assert [row["missing_data_cameras"] for row in status] == [[], ["tills"], ["door", "tills"], [], []]
     assert (status[0]["cameras_total"], status[1]["data_completeness_score"]) == (2, 0.5)
     assert status[4]["quality"]["sync_status"] == "no_clock_seen"
+
+    # two regions of one name stay two
+    FleetRegistry(installation.database).add(fleet("name: Shelves", "name: Entrance"))
+    ((zones, crowded),) = site.fetch(
+        "SELECT zone_occupancy, crowded_zones FROM retail.unified_store_metrics ORDER BY timestamp LIMIT 1"
+    )
+    assert zones == {
+        "door:Entrance 1": pytest.approx(COUNTS[-12] / 120),
+        "door:Entrance 2": pytest.approx(COUNTS[-12] / 30),
+    }
+    assert crowded == ["door:Entrance 2"]

@@ -15,7 +15,6 @@ from retail_sensors.connectors.base import TimeWindow
 from retail_sensors.simulator.fleet import running
 from retail_sensors_tests.installations import (
     COLLECTED,
-    FIGURES,
     Site,
     free_ports,
     fresh_database,
@@ -28,6 +27,7 @@ from retail_sensors_tests.installations import (
 START = datetime(2025, 10, 24, tzinfo=UTC)
 END = START + timedelta(hours=30)
 KEYS = [f"{START + timedelta(hours=hour):%Y-%m-%d-%H:00}" for hour in range(30)]
+HOURLY = ("imputed_hours", "hourly_analytics", "queue_analytics", "store_hourly")
 LAUNCH = """mutation($params: LaunchBackfillParams!) {launchPartitionBackfill(backfillParams: $params) {
   ... on LaunchBackfillSuccess {backfillId} ... on PythonError {message}}}"""
 RUNS = """query($id: String!) {partitionBackfillOrError(backfillId: $id) {
@@ -39,7 +39,7 @@ def test_a_backfill_from_the_ui_gives_what_collect_gives(
 ) -> None:
     site = Site(database_url, tmp_path / "home")
     with running(small_fleet()) as fleet:
-        site.register(fleet)
+        site.register(fleet, by_the_hour=True)
         port = free_ports(1)
         try:
             assert site.process("up", "--detach", "--port", str(port), timeout=240).code == 0
@@ -57,15 +57,15 @@ def test_a_backfill_from_the_ui_gives_what_collect_gives(
             }
             for run in runs
         }
-        hourly = {*COLLECTED, "vca_alarm_status", "hourly_analytics", "store_hourly"}
+        hourly = {*COLLECTED, "vca_alarm_status", *HOURLY}
         # The policy makes runs of a day, each from the cameras to the figures.
         assert ranges[KEYS[0], KEYS[23]] == ranges[KEYS[24], KEYS[29]] == hourly
-        assert {"daily_analytics", "store_daily"} in ranges.values()
+        assert {"queue_performance_daily", "daily_analytics", "store_daily"} in ranges.values()
 
         window = TimeWindow(START, END)
         with fresh_database(server_url, template_database) as url:
             collected = Site(url, tmp_path / "collected")
-            collected.register(fleet)
+            collected.register(fleet, by_the_hour=True)
             assert collected.collect(window).report.is_complete
             expected = collected.figures()
         for camera in fleet.cameras:
@@ -81,7 +81,7 @@ def _is_of_the_past(row: dict[Hashable, Any]) -> bool:
 
 def backfill(url: str) -> list[dict[str, Any]]:
     """Launches all assets over the hours and waits until the runs of the last layer have ended."""
-    assets = [*COLLECTED, "vca_alarm_status", *FIGURES]
+    assets = [*COLLECTED, "vca_alarm_status", *HOURLY, "queue_performance_daily", "daily_analytics", "store_daily"]
     parameters = {"partitionNames": KEYS, "assetSelection": [{"path": [name]} for name in assets]}
     launched = graphql(url, LAUNCH, params=parameters)["launchPartitionBackfill"]
     deadline = time.monotonic() + 240

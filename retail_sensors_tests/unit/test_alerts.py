@@ -524,6 +524,14 @@ def test_nobody_coming_to_a_closed_store_is_no_drop_and_a_camera_switched_off_ha
     night = ("2026-02-03T01:00", "2026-02-03T04:00")
     assert seen_of("anomaly_severity", anomalies=typed(ANOMALIES_DETECTED, [event("traffic_drop", *night)])) == []
     assert len(seen_of("anomaly_severity", anomalies=typed(ANOMALIES_DETECTED, [event("traffic_spike", *night)]))) == 1
+    before_opening = ("2026-02-03T09:00", "2026-02-03T10:00")
+    assert (
+        seen_of("anomaly_severity", anomalies=typed(ANOMALIES_DETECTED, [event("traffic_drop", *before_opening)])) == []
+    )
+    whole_day = ("2026-02-02T07:00", "2026-02-02T23:00")
+    assert (
+        len(seen_of("anomaly_severity", anomalies=typed(ANOMALIES_DETECTED, [event("traffic_drop", *whole_day)]))) == 1
+    )
     day = typed(ANOMALIES_DETECTED, [event("sensor_issue", "2026-02-03T12:00", "2026-02-03T14:00")])
     assert len(seen_of("anomaly_severity", anomalies=day)) == 1
     assert seen_of("anomaly_severity", anomalies=day, places=estate(is_active=False)) == []

@@ -97,6 +97,15 @@ def test_a_lasting_change_becomes_the_baseline() -> None:
     assert baseline.expect(counts, 0, np.array([28])).mean[0, 80].mean() == pytest.approx(80, rel=0.15)
 
 
+@pytest.mark.parametrize("weeks", [3, 5, 7])
+def test_after_weeks_without_counts_the_last_known_weeks_are_expected(weeks: int) -> None:
+    counts = np.full((1, 120, 24), 100.0)
+    counts[0, 56 : 56 + 7 * weeks] = np.nan
+    expected = baseline.expect(counts, 0, np.array([28])).mean[0, 56 + 7 * weeks]
+    # Half a person is what the rare count costs; one own day is left after 7 weeks.
+    assert expected.tolist() == pytest.approx([100.0] * 24, abs=0.6)
+
+
 def test_dispersion_is_learnt_from_the_counts() -> None:
     learnt = [
         float(np.median(baseline.expect(_noise((20, 84, 24), 3, k=k), 0, np.full(20, 28)).dispersion[:, -1]))
@@ -203,6 +212,12 @@ def test_residual_by_hand_and_three_days_make_an_imbalance() -> None:
     exits[22] = 20.0
     (span,) = faults.imbalance(entries, exits).spans
     assert (span.first, span.last, span.decided) == (20, 22, 22)
+    # On a closed day nobody comes: it neither makes a day of three nor parts them.
+    exits[21], entries[21] = 0.0, 0.0
+    assert faults.imbalance(entries, exits).spans == []
+    exits[23] = 20.0
+    (span,) = faults.imbalance(entries, exits).spans
+    assert (span.first, span.last, span.decided) == (20, 23, 23)
 
 
 def test_what_a_residual_was_expected_to_be_is_the_median_of_four_weeks() -> None:
@@ -361,6 +376,20 @@ def test_one_direction_stuck_names_that_direction() -> None:
     assert row["affected_metric"] == "out_count"
 
 
+def test_a_direction_that_nobody_has_ever_taken_is_not_stuck() -> None:
+    hour = np.arange(26 * 168) % 24
+    door = pd.DataFrame(
+        {
+            "series": "way in",
+            "slot_start": pd.date_range(BEGIN, periods=len(hour), freq="h"),
+            "in_count": _noise(hour.shape, 8) * ((hour >= 9) & (hour < 21)),
+            "out_count": 0.0,
+        }
+    )
+    found = _found(door, now=BEGIN + len(hour) * HOUR)
+    assert "sensor_issue" not in set(found["anomaly_type"])
+
+
 def test_frozen_values_are_a_sensor_issue() -> None:
     history = _shop()
     history.loc[NOON : NOON + 20, "in_count"] = 37
@@ -387,6 +416,28 @@ def test_a_door_that_miscounts_one_way_is_an_imbalance_on_the_third_day() -> Non
     assert json.loads(row["context"])["fault"] == "in_out_imbalance"
     assert row["detected_at"] == BEGIN + 43 * 24 * HOUR
     assert row["actual_value"] == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("fault", ["in_out_imbalance", "direction_swapped"])
+def test_a_fault_that_is_judged_by_the_day_lasts_until_a_whole_day_is_normal(fault: str) -> None:
+    history = _shop()
+    days = (history.index >= 38 * 24) & (history.index < 42 * 24)
+    if fault == "direction_swapped":
+        history.loc[days, BOTH] = history.loc[days, BOTH[::-1]].to_numpy()
+    else:
+        history.loc[days, "out_count"] = np.round(history.loc[days, "out_count"] * 0.5)
+    closed = (history.index >= 42 * 24) & (history.index < 43 * 24)
+    history.loc[closed, BOTH] = 0
+
+    def is_over(day: int, hour: int) -> bool:
+        now = BEGIN + (day * 24 + hour) * HOUR
+        row = _only(_found(history, now=now, since=BEGIN + 38 * 24 * HOUR), "sensor_issue")
+        assert json.loads(row["context"])["fault"] == fault
+        return bool(row["auto_resolved"])
+
+    assert not is_over(41, 6)  # three quiet hours of a night say nothing of the day
+    assert not is_over(43, 12)  # nor does a day on which nobody came
+    assert is_over(44, 0)
 
 
 def test_missing_slots_are_one_gap_and_an_open_gap_is_not_resolved() -> None:

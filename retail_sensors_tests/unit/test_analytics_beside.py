@@ -100,12 +100,13 @@ def _hours(
     stays: pd.DataFrame | None = None,
     tills: pd.DataFrame | None = None,
     queue: pd.DataFrame | None = None,
+    log: Iterable[tuple[str, datetime, str]] = (),
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of `hourly_analytics` and of `store_hourly` of MONDAY."""
     span = (MIDNIGHT, MIDNIGHT + timedelta(days=1), NOW)
     stays = _stays() if stays is None else stays
     tills = _tills() if tills is None else tills
-    counts = sensor_hours(people(rows), regional(regions), heat(heats), asked(), estate, *span)
+    counts = sensor_hours(people(rows), regional(regions), heat(heats), asked(log), estate, *span)
     before = typed(HOURLY_ANALYTICS, ()) if past is None else past
     by_camera = sensor_hours_beside(counts, estate, before, stays, tills)
     of_stores = before.rename(columns={"sensor_id": "store_id"}).assign(
@@ -216,6 +217,44 @@ def test_an_hour_without_a_rate_says_why(entries: int | None, tills: Any, reason
         assert row["quality"]["entry_to_checkout_rate"] == reason
 
 
+def test_the_entries_of_one_of_two_doors_make_no_rate_of_the_store() -> None:
+    # 10 of the 20 who bought came in by the silent door: over the entries of the other it would be 200 %
+    estate = roster([store("s")], [camera("a", "s"), camera("b", "s")], {"a": ["entrance"], "b": ["entrance"]})
+    _, by_store = _hours(
+        estate,
+        [counted("a", TEN, 10, 0)],
+        [seen("a", TEN, 40)],
+        tills=_tills((TEN, 20)),
+        log=[("b", TEN, "timeout")],
+    )
+    row = one(by_store, hour_start=TEN)
+    assert row["total_entries"] == 10
+    for name in ("entry_to_checkout_rate", "zone_conversion_rates"):
+        assert (row[name], row["quality"][name]) == (None, "entries_not_measured")
+
+
+@pytest.mark.parametrize(
+    "of_c",
+    [(), ({"detections": None},), ({"detections": 60, "stay_over_30_s": None},)],
+    ids=["no answer", "no count", "no share"],
+)
+def test_half_a_checkout_makes_no_rate(of_c: tuple[dict[str, Any], ...]) -> None:
+    # The tills are seen by two cameras, of which one does not tell how long people stay there.
+    estate = roster(
+        [store("s")],
+        [camera("a", "s"), camera("b", "s"), camera("c", "s")],
+        {"a": ["entrance"], "b": ["internal"], "c": ["internal"]},
+        {"b": {1: "checkout"}, "c": {1: "checkout"}},
+    )
+    stays = _stays(_stay("b", 1, 100, stay_over_30_s=0.25), *({**_stay("c", 1, 0), **given_} for given_ in of_c))
+    rows = [counted(name, hour, 50, 0) for name in "abc" for hour in hours_from(MIDNIGHT, 24)]
+    _, by_store = _hours(estate, rows, [seen("b", TEN, 40), seen("c", TEN, 60)], stays=stays)
+    row = one(by_store, hour_start=TEN)
+    assert row["quality"]["entry_to_checkout_rate"] == "no_transactions"
+    _, by_store = _days(estate, rows, stays=stays)
+    assert one(by_store)["quality"]["overall_conversion_rate"] == "no_transactions"
+
+
 def test_more_transactions_than_entries_are_not_clipped() -> None:
     by_camera, _ = _hours(_estate(), [counted("a", TEN, 10, 0)], tills=_tills((TEN, 15)))
     assert one(by_camera, hour_start=TEN)["entry_to_checkout_rate"] == pytest.approx(150)
@@ -247,6 +286,18 @@ def test_like_hours_are_those_of_the_wall_clock() -> None:
     )
     frame = sensor_hours_beside(counts, estate, past, _stays(), _tills())
     assert one(frame, hour_start=hour)["traffic_efficiency_score"] == 100
+
+
+def test_an_hour_that_the_clock_shows_twice_is_one_like_hour() -> None:
+    # Berlin, Sunday 2025-11-02 at 02:00; a week before the clock showed it at 00:00 and at 01:00 in UTC.
+    estate = _estate(zone="Europe/Berlin")
+    hour = utc("2025-11-02T01:00")
+    past = pd.concat([_past(9, hour=hour), _past(9, 9, 9, hour=hour - timedelta(hours=1))])
+    counts = sensor_hours(
+        people([counted("a", hour, 9, 0)]), regional(), heat(), asked(), estate, hour, hour + WEEK, NOW
+    )
+    frame = sensor_hours_beside(counts, estate, past, _stays(), _tills())
+    assert one(frame, hour_start=hour)["quality"]["traffic_efficiency_score"] == "too_few_hours"
 
 
 def test_the_store_takes_the_score_of_its_tills() -> None:
@@ -366,6 +417,26 @@ def test_a_day_without_tills_queue_and_stays_says_why() -> None:
     assert quality["bounce_rate"] == "no_stay_answers"
     assert quality["avg_queue_length"] == quality["queue_peak_time"] == "no_queue_figures"
     assert quality["overall_performance_score"] == "too_few_scores"
+
+
+def test_entrances_at_which_nobody_was_detected_have_no_short_stays() -> None:
+    _, by_store = _days(_estate(), _day_rows(), stays=_stays(_stay("a", 1, 0)))
+    assert one(by_store)["quality"]["bounce_rate"] == "nobody_detected"
+
+
+def test_a_day_whose_visitors_are_not_counted_says_so() -> None:
+    estate = roster([store("s")], [camera("a", "s")], {"a": ["passerby"]})
+    _, by_store = _days(estate, _day_rows(), tills=_tills((TEN, 10)))
+    row = one(by_store)
+    assert row["data_completeness"] == 1
+    assert row["quality"]["overall_conversion_rate"] == "entries_not_measured"
+    assert row["quality"]["wow_change_percent"] == row["quality"]["dow_avg_comparison"] == "no_entrance_line"
+
+
+def test_a_day_that_is_given_twice_is_one_of_the_history() -> None:
+    history = _history(dict.fromkeys((1, 2), (1.0, 1.0)))
+    _, by_store = _days(_estate(), _day_rows(), history=pd.concat([history, history]), tills=_tills((TEN, 10)))
+    assert one(by_store)["quality"]["overall_performance_score"] == "too_few_scores"
 
 
 def test_a_queue_without_a_length_gives_its_own_reason() -> None:

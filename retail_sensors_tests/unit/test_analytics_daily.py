@@ -191,6 +191,14 @@ def test_an_hour_with_a_silent_door_does_not_pass_for_a_quiet_one() -> None:
     assert one(_both(hours, estate)[1])["off_peak_traffic"] == 10
 
 
+def test_an_hour_that_was_counted_in_part_does_not_pass_for_a_quiet_one() -> None:
+    estate = _estate()
+    rows = [counted("a", hour, 5, 5) for hour in hours_from(MIDNIGHT, 24) if hour.hour != 7]
+    rows.append(counted("a", MIDNIGHT + timedelta(hours=7), 1, 0, final=False))
+    row = one(_both(_hours(estate, rows), estate)[1])
+    assert (row["off_peak_hour"], row["off_peak_traffic"]) == (time(0), 5)
+
+
 def test_completeness_counts_declared_cameras_and_those_that_were_asked() -> None:
     estate = roster(
         [store("s")],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -341,12 +342,33 @@ def test_known_hours_add_up_to_the_day(counts: list[int | None]) -> None:
     assert present == (pytest.approx(sum(first) / len(first) / 3600 * 100, rel=1e-6) if first else None)
 
 
+def test_an_hour_that_was_not_counted_to_its_end_is_not_complete() -> None:
+    none = region_stays(_answers(), CAMERA)
+    hours = _hours([(hour, {"1": 3}, None) for hour in hours_from(MIDNIGHT, 24)])
+    hours["total_entries"] = hours["total_exits"] = pd.array([4] * 24, dtype="Float64")
+    hours["data_completeness"] = pd.array([0.0, *[1.0] * 23], dtype="Float64")
+    frame = _figures(hours, none, _estate({1: None}))
+    assert (_day(frame)["entries"], _day(frame)["data_completeness"]) == (72, pytest.approx(23 / 24))
+    assert _hour(frame, time_bucket=MIDNIGHT)["data_completeness"] == 0
+    hours["region_counts"] = pd.array([None] * 24, dtype="string")
+    virtual = _day(_figures(hours, none, CAMERA))
+    assert (virtual["entries"], virtual["data_completeness"]) == (8 * 24, pytest.approx(23 / 24))
+
+
 def test_only_days_that_have_ended_are_told() -> None:
     none = region_stays(_answers(), CAMERA)
     hours = _hours([(hour, {"1": 3}, None) for hour in hours_from(MIDNIGHT, 48)])
     frame = _figures(hours, none, _estate({1: 1}), days=2, now=utc("2026-02-03T23:59"))
     assert set(frame["date"]) == {DAY}
     assert len(_figures(hours, none, _estate({1: 1}), days=2, now=utc("2026-02-04T00:00"))) == 50
+
+
+def test_a_region_is_told_from_its_cameras_first_day_on() -> None:
+    none = region_stays(_answers(), CAMERA)
+    hours = _hours([(hour, {"1": 3}, None) for hour in hours_from(MIDNIGHT, 48)])
+    estate = _estate({1: 1})
+    estate = replace(estate, sensors=estate.sensors.assign(installed_on=[DAY + timedelta(days=1)]))
+    assert set(_figures(hours, none, estate, days=2)["date"]) == {DAY + timedelta(days=1)}
 
 
 def test_a_region_that_nobody_configured_is_told_where_it_counted() -> None:

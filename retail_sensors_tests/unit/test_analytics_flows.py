@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 
 import numpy as np
@@ -16,6 +17,7 @@ from pandas.testing import assert_frame_equal
 from retail_sensors.analytics import flows
 from retail_sensors.analytics.flows import camera_flows, fit, pathways, ways_of
 from retail_sensors.analytics.roster import Roster
+from retail_sensors.assets.flows_summary import busiest_cameras
 from retail_sensors.errors import ContractError
 from retail_sensors.tables import HOURLY_ANALYTICS, Table
 from retail_sensors.tables.regions import CAMERA_FLOW_MATRIX, PATHWAY_ANALYTICS, REGION_ADJACENCY
@@ -264,6 +266,14 @@ def test_what_a_day_cannot_tell_says_why() -> None:
     assert part["data_completeness"] == 0.75
 
 
+def test_what_a_camera_saw_before_its_first_day_tells_nothing() -> None:
+    estate = _estate({"a": [1, 2]})
+    hours = _hours({"a": {1: _counts(1), 2: _counts(2)}})
+    assert one(_pathways(hours, estate), from_region=1)["transition_count"] is not None
+    new = replace(estate, sensors=estate.sensors.assign(installed_on=[DAY - timedelta(days=6)]))
+    assert one(_pathways(hours, new), from_region=1)["quality"]["transition_count"] == "too_few_hours"
+
+
 def test_one_unknown_way_out_leaves_the_shares_of_the_others_unknown() -> None:
     first, second = _counts(1), _counts(2)
     estate = _estate({"a": [1, 2], "b": [1]})
@@ -314,6 +324,17 @@ def test_order_and_doubled_rows_do_not_matter() -> None:
     pair = ("a", 1, "b", 1)
     assert_frame_equal(_pathways(hours, estate, pair), _pathways(doubled, estate, pair))
     assert_frame_equal(_matrix(hours, estate, pair), _matrix(doubled, estate, pair))
+
+
+def test_a_picture_shows_the_cameras_of_the_largest_flows_and_no_more_than_are_legible() -> None:
+    doors = [f"door {n}" for n in range(3)]
+    pairs = [(a, b) for a in doors for b in doors if a != b] + [("hall", f"room {n}") for n in range(20)]
+    counts = [*range(100, 106), *range(50, 70)]
+    flows = pd.DataFrame(pairs, columns=["from_camera", "to_camera"])
+    flows["transition_count"] = pd.array([*counts[:-1], None], dtype="Int64")
+    cameras = busiest_cameras(flows)
+    assert set(cameras[:3]) == set(doors)
+    assert cameras[3:] == ["hall", *(f"room {n}" for n in range(18, 10, -1))]
 
 
 def test_nothing_in_nothing_out_and_dates_run_forwards() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -421,6 +423,12 @@ def test_stored_bytes_that_are_no_sound_model_are_refused(tmp_path: Path) -> Non
     np.savez(tmp_path / "evil.npz", description=np.array([{"a": 1}], dtype=object))
     with pytest.raises(ContractError, match="no stored forecast model"):
         from_bytes((tmp_path / "evil.npz").read_bytes())
+    with np.load(io.BytesIO(to_bytes(model()))) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    arrays["description"] = np.array(json.dumps(json.loads(str(arrays["description"])) | {"scikit_learn": "0.24.2"}))
+    np.savez(tmp_path / "old.npz", **arrays)
+    with pytest.raises(ContractError, match=r"format 2 of scikit-learn 0\.24\.2.*train the model again"):
+        from_bytes((tmp_path / "old.npz").read_bytes())
     learner = model().learner
     assert learner is not None
     looping = learner.tested.nodes.copy()

@@ -295,6 +295,8 @@ def test_a_store_with_a_silent_door_is_partial() -> None:
     assert row["data_completeness"] == 0.5
     assert row["quality"]["counts"] == "partial"
     assert row["quality"]["capture_rate_percent"] == "partial_counts"
+    # the shares of the door that counted would pass for those of the store
+    assert row["quality"]["busiest_line"] == row["quality"]["line_distribution"] == "partial_counts"
 
 
 def test_a_store_with_a_silent_passerby_camera_says_so() -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from fractions import Fraction
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -169,7 +170,7 @@ def test_arrivals_are_transactions_then_long_stays_then_unknown() -> None:
     assert (both["arrivals"], both["arrivals_source"]) == (24, "transactions")
     proxy = _hour(detections=400, stay_over_60_s=0.1, entries=100, lanes=2)
     assert (proxy["arrivals"], proxy["arrivals_source"]) == (pytest.approx(40), "detections_over_60_s")
-    assert proxy["quality"]["transactions"] == "no_queue_input"
+    assert proxy["quality"]["transactions"] == "no_till_feed"
     assert "arrivals" not in proxy["quality"]
     older = _hour(detections=400, stay_over_60_s=0.1, stay_is_earlier=True, entries=100, lanes=2)
     assert (older["arrivals"], older["quality"]["arrivals"]) == (pytest.approx(40), "stay_from_earlier_day")
@@ -235,6 +236,8 @@ def test_suggested_actions_know_the_roster_and_the_store() -> None:
         (3, 5): [],
         (None, 2): [{"action": "add_lanes", "lanes": 1}],
         (None, 5): [],
+        # the roster has more lanes than the fleet file names
+        (4, 2): [{"action": "close_lanes", "lanes": 1}],
     }
     for (opened, lanes), expected in actions.items():
         assert json.loads(_hour(**busy, open_lanes=opened, lanes=lanes)["suggested_actions"]) == expected
@@ -380,6 +383,13 @@ def test_an_overloaded_hour_leaves_no_mean_and_counts_as_not_served_in_time() ->
     worse = _day(*calm, _till(late, 30, 0.3))
     assert worse["quality"]["wait_time_90th_percentile"] == "overloaded"  # more than a tenth of 246
     assert _day(_till(NOON, 60, 1))["staff_efficiency_score"] == pytest.approx(125)
+    unstaffed = _day(_till(NOON, 60, 0))
+    assert (unstaffed["overloaded_hours"], unstaffed["avg_service_rate"], unstaffed["queue_efficiency_score"]) == (
+        1,
+        0,
+        0,
+    )
+    assert unstaffed["quality"]["staff_efficiency_score"] == "no_lanes_open"
 
 
 def test_the_day_is_that_of_the_store_and_of_its_open_hours() -> None:
@@ -540,11 +550,18 @@ def test_only_days_of_the_run_that_have_ended_there_get_a_row() -> None:
     assert found(LATER) == {(of, date(2026, 2, day)) for of in (s, t) for day in (2, 3)}
 
 
-@pytest.mark.parametrize(("day", "length"), [(date(2026, 10, 25), 25), (date(2026, 3, 29), 23)])
-def test_a_day_on_which_clocks_change_has_its_own_hours(day: date, length: int) -> None:
-    estate = roster([store("s", "Europe/Lisbon")], [], {})
-    start = utc(f"{day}T00:00") - timedelta(hours=length == 25)
-    rows = [_till(start + timedelta(hours=n), 24, 1) for n in range(length)]
+@pytest.mark.parametrize(
+    ("zone", "start", "length"),
+    [
+        ("Europe/Lisbon", "2026-10-24T23:00", 25),
+        ("Europe/Lisbon", "2026-03-29T00:00", 23),
+        ("Asia/Kolkata", "2026-03-28T18:30", 24),
+    ],
+)
+def test_a_day_has_the_hours_of_its_zone(zone: str, start: str, length: int) -> None:
+    estate = roster([store("s", zone)], [], {})
+    day = utc(start).astimezone(ZoneInfo(zone)).date()
+    rows = [_till(utc(start) + timedelta(hours=n), 24, 1) for n in range(length)]
     row = one(queue_days(queue_hours(_input(rows), estate), NOBODY_COUNTED, estate, (day, day + timedelta(1)), LATER))
     assert (row["data_completeness"], row["total_customers_served"]) == (1, 24 * length)
     assert row["total_queue_time_minutes"] == pytest.approx(24 * length * 1.25)

@@ -18,7 +18,7 @@ from pandas.testing import assert_frame_equal
 from retail_sensors.analytics.queue_inputs import queue_inputs
 from retail_sensors.analytics.queueing import queue_hours
 from retail_sensors.analytics.roster import Roster
-from retail_sensors.tables import HOURLY_ANALYTICS, REGION_CONFIGURATIONS
+from retail_sensors.tables import HOURLY_ANALYTICS, REGION_CONFIGURATIONS, SENSOR_METADATA
 from retail_sensors.tables.inputs import POS_TRANSACTIONS, QUEUE_GROUND_TRUTH, STAFF_HOURS
 from retail_sensors.tables.queues import STORE_SERVICE
 from retail_sensors.tables.regions import REGION_STAYS
@@ -28,6 +28,7 @@ NOON = utc("2026-02-02T12:00")
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 WINDOW = (NOON, NOON + 2 * HOUR)
+LATER = NOON + 7 * DAY
 
 
 def estate(
@@ -90,6 +91,7 @@ def inputs(
     stays: Sequence[Mapping[str, Any]] = (),
     counted: Sequence[Mapping[str, Any]] = (),
     window: tuple[datetime, datetime] = WINDOW,
+    now: datetime = LATER,
 ) -> pd.DataFrame:
     return queue_inputs(
         typed(HOURLY_ANALYTICS, hours),
@@ -99,6 +101,7 @@ def inputs(
         typed(QUEUE_GROUND_TRUTH, counted),
         of,
         window,
+        now,
     )
 
 
@@ -198,6 +201,44 @@ def test_an_hour_that_only_the_till_knows_has_a_row_and_no_entries() -> None:
     assert (row["hour_start"], row["transactions"], row["entries"]) == (NOON, 12, None)
     silent = inputs(estate("a"), [hour("a", NOON, 9)], [sold(NOON - HOUR, 3)])
     assert only(silent)["transactions"] is None  # an hour without a row is not known
+
+
+def test_a_camera_belongs_to_its_store_from_its_first_day_on() -> None:
+    shop = estate("a", "b", lanes=2)
+    sensors = [camera("a", "s"), camera("b", "s", installed_on=NOON.date() + DAY)]
+    shop = replace(shop, sensors=typed(SENSOR_METADATA, sensors))
+    before = [hour("a", NOON, 30), hour("b", NOON, None)]
+    assert only(inputs(shop, before))["entries"] == 30
+    later = [{**row, "hour_start": NOON + DAY} for row in before]
+    assert only(inputs(shop, later, window=(NOON, NOON + 2 * DAY)))["entries"] is None
+
+
+def test_counts_from_before_the_end_of_their_hour_are_no_input() -> None:
+    shop = estate("a", "b", queues={"b": [1]}, lanes=2)
+    stays = [stay("b", 1, NOON.date(), 0.5)]
+    broken = {"data_completeness": 0.0, "is_provisional": True, "quality": '{"counts": "provisional"}'}
+    whole = [hour("a", NOON, 60), hour("b", NOON, 20, {"1": 96})]
+    row = only(inputs(shop, whole, stays=stays))
+    assert (row["entries"], row["detections"]) == (80, 96)
+    row = only(inputs(shop, [whole[0], whole[1] | broken], [sold(NOON, 24)], stays=stays))
+    assert row["entries"] is row["detections"] is None
+    assert row["transactions"] == 24
+    # an estimate is one of the whole hour
+    guessed = broken | {"is_provisional": False, "imputed_share": 1.0, "quality": '{"counts": "estimated"}'}
+    assert only(inputs(shop, [whole[0] | guessed, whole[1]], stays=stays))["entries"] == 80
+
+
+def test_an_hour_that_runs_has_no_row_since_not_all_have_arrived() -> None:
+    shop = estate("a", queues={"a": [1]})
+    seen = [hour("a", NOON, 60, {"1": 96}), hour("a", NOON + HOUR, 5, {"1": 8})]
+    sales = [sold(NOON, 24), sold(NOON + HOUR, 2)]
+
+    def told(now: datetime) -> list[datetime]:
+        return inputs(shop, seen, sales, now=now)["hour_start"].tolist()
+
+    assert told(NOON + HOUR - timedelta(seconds=1)) == []
+    assert told(NOON + HOUR) == [NOON]
+    assert told(NOON + 2 * HOUR) == [NOON, NOON + HOUR]
 
 
 def test_staff_and_counted_queues_stand_at_their_hour() -> None:

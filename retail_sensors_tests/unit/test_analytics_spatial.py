@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from retail_sensors.analytics.spatial import pack, spatial_days, unpack
 from retail_sensors.assets.regions import due
-from retail_sensors.assets.regions_summary import coarse
+from retail_sensors.assets.regions_summary import coarse, map_picture
 from retail_sensors.connectors.base import TimeWindow
 from retail_sensors.errors import ContractError
 from retail_sensors.tables.regions import HEATMAP_SPATIAL_RAW
@@ -66,6 +66,11 @@ def test_days_are_ordered_and_cameras_that_nobody_knows_left_out() -> None:
         (identity("b"), later),
     ]
     assert spatial_days(maps(), ESTATE).empty
+
+
+def test_the_same_maps_give_the_same_picture() -> None:
+    frame = spatial_days(maps(("a", DAY, [[0, 600], [1200, 0]]), ("b", DAY, [[60, 0]])), ESTATE)
+    assert map_picture(frame, ESTATE) == map_picture(frame, ESTATE)
 
 
 def test_cells_that_are_no_map_of_that_size_are_refused() -> None:

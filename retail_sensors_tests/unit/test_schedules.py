@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from retail_sensors.analytics.roster import Roster
+from retail_sensors.backfill import outlook
 from retail_sensors.partitions import HOURLY
 from retail_sensors.resources.database import DatabaseResource
 from retail_sensors.schedules import (
@@ -238,6 +239,16 @@ def test_a_forecast_starts_from_the_running_hour() -> None:
     assert keys(tick(next_hours, utc("2026-07-18T06:25"))) == ("2026-07-18-06:00", "2026-07-18-06:00")
     assert keys(tick(staff_for_now, utc("2026-07-18T06:27"))) == ("2026-07-18-06:00", "2026-07-18-06:00")
     assert keys(tick(recent_accuracy, utc("2026-07-18T06:50"))) == ("2026-07-16", "2026-07-18")
+    # Once a night also what was counted late.
+    assert keys(tick(recent_accuracy, utc("2026-07-18T03:50"))) == ("2026-07-08", "2026-07-18")
+
+
+def test_forecasts_after_a_training_start_from_the_hour_in_which_it_was_done() -> None:
+    instants = iter([utc("2026-07-18T23:50"), utc("2026-07-19T00:10")])
+    steps = list(outlook(lambda: next(instants)))
+    assert [step.job for step in steps] == ["anomalies", "train_model", "forecasts", "alerts"]
+    assert (steps[0].first, steps[0].last) == ("2026-07-09", "2026-07-18")
+    assert (steps[2].first, steps[2].last) == ("2026-07-19-00:00", "2026-07-19-00:00")
 
 
 @pytest.mark.parametrize("schedule", [watch, weekly_training, nightly_holidays], ids=lambda schedule: schedule.name)

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from retail_sensors.simulator.fleet import demo_fleet
+from retail_sensors.simulator.camera import SimulatedCamera
+from retail_sensors.simulator.fleet import SimulatedFleet, SimulatedStore, demo_fleet
 from retail_sensors.simulator.tills import leaving, write_tills
+from retail_sensors.simulator.traffic import Generated, OpeningHours
 
 START = datetime(2025, 10, 25, 22, tzinfo=UTC)
 END = START + timedelta(days=2)
+HOUR = timedelta(hours=1)
 
 
 def test_nobody_buys_who_does_not_leave_and_every_hour_has_a_line(tmp_path: Path) -> None:
@@ -47,6 +50,13 @@ def test_who_leaves_is_who_left_over_all_doors() -> None:
         if role == "entrance"
     )
     assert found["Lisbon Baixa"] == expected > 0
+
+
+def test_the_hours_are_instants_whatever_the_zone_of_the_camera() -> None:
+    shop = SimulatedStore("s", "Europe/Lisbon", "PT", OpeningHours.daily("00:00-24:00"), 10, 10.0)
+    camera = SimulatedCamera("a", "Asia/Tokyo", Generated(seed=1, opening_hours=shop.opening_hours), store="s")
+    fleet = SimulatedFleet([camera], clock=lambda: END, stores=[shop])
+    assert [instant for _, instant, _ in leaving(fleet, START, START + HOUR)] == [START]
 
 
 def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:

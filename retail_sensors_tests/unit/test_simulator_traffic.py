@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -211,7 +210,7 @@ def test_regional_and_heat_bodies_and_the_share_of_long_stays() -> None:
 
 
 def test_fewer_stay_longer_and_the_mean_stay_is_the_regions() -> None:
-    # Many detections, so that rounding each hour does not show.
+    # Many detections, so that rounding does not show.
     crowd = Generated(seed=2, regions=(RegionHabit(0.0, 50.0),) * 4)
     camera = SimulatedCamera("door", "Europe/Lisbon", crowd)
     now = utc(2026, 3, 3)
@@ -223,7 +222,7 @@ def test_fewer_stay_longer_and_the_mean_stay_is_the_regions() -> None:
         assert all(a <= b for row, former in zip(stayed, before, strict=True) for a, b in zip(row, former, strict=True))
         for region in range(4):
             share = sum(row[region] for row in stayed) / sum(int(row[2 + region]) for row in everyone)
-            assert share == pytest.approx(math.exp(-seconds / DEFAULT_REGIONS[region + 1].stay_seconds), abs=2e-4)
+            assert share == pytest.approx(DEFAULT_REGIONS[region + 1].longer_share(seconds), abs=2e-4)
         before = stayed
 
 

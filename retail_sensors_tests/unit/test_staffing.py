@@ -122,6 +122,23 @@ def test_where_the_plan_fits_nothing_is_needed() -> None:
     assert said(plan)[1:] == [[]] * 4
 
 
+def test_nothing_is_said_of_hours_without_a_forecast() -> None:
+    told = forecasts([30, 36, 30, 30, 30]).drop(index=[2, 4])
+    assert said(staffing_plan(MONDAY, shop(), told, staff([3, 3, 3, 3, 3]))) == [
+        [
+            "Nothing needed from 15:00 to 17:00: up to 36 visitors an hour expected (80 % interval 26 to 46), 3 staff needed, 3 "
+            "planned."
+        ],
+        [],
+        [],
+        [
+            "Nothing needed from 18:00 to 19:00: up to 30 visitors an hour expected (80 % interval 20 to 40), 3 staff needed, 3 "
+            "planned."
+        ],
+        [],
+    ]
+
+
 def test_without_a_staff_plan_the_need_is_said() -> None:
     plan = staffing_plan(MONDAY, shop(target=20), forecasts([24, 36, 37, 20, 12]), NO_STAFF)
     assert plan.loc[plan["horizon"] == "shift", "staff_needed"].tolist() == [2, 2, 2, 1, 1]

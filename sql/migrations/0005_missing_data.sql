@@ -3,9 +3,9 @@
 CREATE TABLE retail.imputed_hours (
   sensor_id  uuid NOT NULL REFERENCES retail.sensor_metadata (id) ON DELETE CASCADE,
   hour_start timestamptz NOT NULL,
-  entries    numeric CONSTRAINT entries_are_not_negative CHECK (entries >= 0),
-  exits      numeric CONSTRAINT exits_are_not_negative CHECK (exits >= 0),
-  passersby  numeric CONSTRAINT passersby_are_not_negative CHECK (passersby >= 0),
+  entries    numeric CONSTRAINT entries_are_not_negative CHECK (entries >= 0 AND entries < 'Infinity'),
+  exits      numeric CONSTRAINT exits_are_not_negative CHECK (exits >= 0 AND exits < 'Infinity'),
+  passersby  numeric CONSTRAINT passersby_are_not_negative CHECK (passersby >= 0 AND passersby < 'Infinity'),
   quality    text NOT NULL CONSTRAINT quality_is_of_an_estimate CHECK (quality IN ('estimated', 'substituted')),
   method     text NOT NULL CONSTRAINT method_is_known
     CHECK (method IN ('ratio_interpolation', 'linear_interpolation', 'day_level', 'sister_doors', 'like_days')),

@@ -25,17 +25,17 @@ ALTER TABLE retail.store_hourly
 ALTER TABLE retail.daily_analytics
   ADD COLUMN overall_conversion_rate double precision CONSTRAINT overall_conversion_rate_is_not_negative CHECK (overall_conversion_rate >= 0),
   ADD COLUMN bounce_rate double precision CONSTRAINT bounce_rate_is_a_share CHECK (bounce_rate BETWEEN 0 AND 1),
-  ADD COLUMN avg_queue_length double precision,
-  ADD COLUMN max_queue_length double precision,
+  ADD COLUMN avg_queue_length double precision CONSTRAINT avg_queue_length_is_not_negative CHECK (avg_queue_length >= 0),
+  ADD COLUMN max_queue_length double precision CONSTRAINT max_queue_length_is_not_negative CHECK (max_queue_length >= 0),
   ADD COLUMN queue_peak_time time,
-  ADD COLUMN estimated_avg_wait_minutes double precision,
+  ADD COLUMN estimated_avg_wait_minutes double precision CONSTRAINT estimated_avg_wait_minutes_is_not_negative CHECK (estimated_avg_wait_minutes >= 0),
   ADD COLUMN overall_performance_score double precision CONSTRAINT overall_performance_score_is_0_to_100 CHECK (overall_performance_score BETWEEN 0 AND 100);
 
 ALTER TABLE retail.store_daily
   ADD COLUMN overall_conversion_rate double precision CONSTRAINT overall_conversion_rate_is_not_negative CHECK (overall_conversion_rate >= 0),
   ADD COLUMN bounce_rate double precision CONSTRAINT bounce_rate_is_a_share CHECK (bounce_rate BETWEEN 0 AND 1),
-  ADD COLUMN avg_queue_length double precision,
-  ADD COLUMN max_queue_length double precision,
+  ADD COLUMN avg_queue_length double precision CONSTRAINT avg_queue_length_is_not_negative CHECK (avg_queue_length >= 0),
+  ADD COLUMN max_queue_length double precision CONSTRAINT max_queue_length_is_not_negative CHECK (max_queue_length >= 0),
   ADD COLUMN queue_peak_time time,
-  ADD COLUMN estimated_avg_wait_minutes double precision,
+  ADD COLUMN estimated_avg_wait_minutes double precision CONSTRAINT estimated_avg_wait_minutes_is_not_negative CHECK (estimated_avg_wait_minutes >= 0),
   ADD COLUMN overall_performance_score double precision CONSTRAINT overall_performance_score_is_0_to_100 CHECK (overall_performance_score BETWEEN 0 AND 100);

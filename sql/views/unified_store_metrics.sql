@@ -48,7 +48,9 @@ CROSS JOIN LATERAL (
       AS crowded_zones
   FROM (
     SELECT
-      m.sensor_name || ':' || coalesce(n.region_name, a.region_number::text) AS zone,
+      m.sensor_name || ':' || coalesce(n.region_name, a.region_number::text)
+        || CASE WHEN count(*) OVER (PARTITION BY m.id, n.region_name) > 1 AND n.region_name IS NOT NULL
+          THEN ' ' || a.region_number ELSE '' END AS zone,
       (a.metrics ->> 'avg_occupancy')::double precision AS present,
       (a.metrics ->> 'utilisation')::double precision AS used
     FROM retail.sensor_metadata AS m
