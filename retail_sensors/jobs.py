@@ -63,7 +63,7 @@ ended_day_questions = dg.define_asset_job(
 public_holidays = dg.define_asset_job(
     "public_holidays",
     selection=dg.AssetSelection.assets(*INPUT_ASSETS),
-    description="Brings the public holidays of the stores' countries up to date.",
+    description="Brings the public holidays of the stores' countries and the calendar of retail weeks up to date.",
     executor_def=dg.in_process_executor,
 )
 

@@ -24,6 +24,9 @@ DAILY = dg.DailyPartitionsDefinition(start_date=datetime.combine(FIRST_DAY, time
 HOURS_OF_DAY = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=1)
 """From a date to the UTC hours that any store's local day of that date, up to its occupancy reset, can lie in."""
 
+DAYS_OF_HOUR = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=1)
+"""From a UTC hour to the dates that it can belong to in some store."""
+
 HOURS_POLICY = dg.BackfillPolicy.multi_run(24)
 """Shared by all hourly assets, so that one run holds raw to hourly."""
 DAYS_POLICY = dg.BackfillPolicy.multi_run(31)

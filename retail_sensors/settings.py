@@ -69,7 +69,9 @@ class Settings(BaseSettings):
         default=30, ge=1, description="Days for which Dagster's runs and their events are kept."
     )
     prediction_days: int = Field(
-        default=90, ge=8, description="Days for which single forecasts are kept; their accuracy by day stays."
+        default=90,
+        ge=8,
+        description="Days for which single forecasts and staffing plans are kept; accuracy by day stays.",
     )
 
     @field_validator("allowed_networks", mode="before")

@@ -93,11 +93,6 @@ def share_occupied_upper(present: Array, group_size: float = 1.0) -> Array:
     return -np.expm1(-present / group_size)
 
 
-def heat_minutes_per_visitor(heat_seconds: Array, visitors: Array, has_passerby: Array) -> Array:
-    """Minutes in view per visitor; NaN where the camera has a passer-by line (`view_includes_passersby`) or nobody came."""
-    return np.where(has_passerby, np.nan, frames.ratio(heat_seconds / 60, visitors))
-
-
 def _keys(sensor: Array, region: Array, day: Array) -> Array:
     """One integer per camera, region and day that sorts by them; days reach the year 24 800."""
     return ((sensor << 3) | region) << 23 | day

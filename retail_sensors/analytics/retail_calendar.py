@@ -15,7 +15,12 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import NamedTuple
 
+import numpy as np
+import pandas as pd
+
+from retail_sensors.analytics import frames
 from retail_sensors.errors import ContractError
+from retail_sensors.tables.inputs import RETAIL_CALENDAR
 
 _SATURDAY = 5
 _WEEKS_OF_PERIODS = (4, 5, 4) * 4
@@ -76,6 +81,28 @@ def same_retail_week(day: date, years: int = 1) -> date | None:
     if here.week > weeks_of_retail_year(here.year - years):
         return None
     return retail_year_start(here.year - years) + timedelta(days=7 * (here.week - 1) + here.weekday - 1)
+
+
+def calendar_days(first: date, end: date) -> pd.DataFrame:
+    """One row of `retail_calendar` per date, first <= date < end."""
+    days = [first + timedelta(days=number) for number in range((end - first).days)]
+    placed = [retail_week(day) for day in days]
+
+    def part(name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        return np.array([getattr(place, name) for place in placed], dtype=np.float64)
+
+    return frames.build(
+        RETAIL_CALENDAR,
+        {
+            "date": np.array(days, dtype=object),
+            "retail_year": part("year"),
+            "retail_week": part("week"),
+            "retail_period": part("period"),
+            "retail_weekday": part("weekday"),
+            "like_for_like_date": np.array([like_for_like(day) for day in days], dtype=object),
+            "same_week_date": np.array([same_retail_week(day) for day in days], dtype=object),
+        },
+    )
 
 
 def _check(years: int) -> None:

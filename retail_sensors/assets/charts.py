@@ -55,7 +55,7 @@ def bar_chart(
     axes.set_xticks(at[::every], list(labels)[::every])
     if len(labels):
         axes.set_xlim(-0.6, len(labels) - 0.4)
-    return _markdown(figure, title)
+    return drawn(figure, title)
 
 
 def line_chart(
@@ -92,7 +92,7 @@ def line_chart(
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     axes.set_ylim(bottom=0)
-    return _markdown(figure, title)
+    return drawn(figure, title)
 
 
 def heat_map(
@@ -106,7 +106,7 @@ def heat_map(
     """A grid of cells, the darker the more; a missing cell stays white."""
     figure, axes = _figure(title, "", height=_tall(rows))
     _grid(figure, axes, rows, columns, values, unit)
-    return _markdown(figure, title)
+    return drawn(figure, title)
 
 
 def heat_maps(
@@ -128,7 +128,7 @@ def heat_maps(
         _grid(figure, axes, rows, columns, values, name)
     for unused in list(places)[len(layers) :]:
         unused.set_axis_off()
-    return _markdown(figure, title)
+    return drawn(figure, title)
 
 
 def _tall(rows: Sequence[str]) -> float:
@@ -177,7 +177,8 @@ def _known(values: Sequence[float | None]) -> Any:
     return np.array([np.nan if value is None else value for value in values], dtype=float)
 
 
-def _markdown(figure: Figure, title: str) -> dg.MarkdownMetadataValue:
+def drawn(figure: Figure, title: str) -> dg.MarkdownMetadataValue:
+    """A figure as metadata, with a legend of what its first axes name; the same figure gives the same bytes."""
     handles, names = figure.axes[0].get_legend_handles_labels()
     if names:
         figure.legend(handles, names, loc="outside lower left", ncols=6, fontsize=7, frameon=False)

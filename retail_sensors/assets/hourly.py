@@ -16,7 +16,7 @@ from retail_sensors.analytics.missing import REACH_DAYS
 from retail_sensors.assets.metadata import OWNERS, table_metadata
 from retail_sensors.assets.summaries import hourly_summary
 from retail_sensors.connectors.base import TimeWindow
-from retail_sensors.partitions import HOURLY, HOURS_POLICY, run_window
+from retail_sensors.partitions import DAYS_OF_HOUR, HOURLY, HOURS_POLICY, run_window
 from retail_sensors.resources.clock import ClockResource
 from retail_sensors.resources.database import DatabaseResource
 from retail_sensors.storage.sqlfiles import queries
@@ -107,6 +107,7 @@ def _of_the_window(
     "is NULL with the reason in `quality`.",
     partitions_def=HOURLY,
     backfill_policy=HOURS_POLICY,
+    deps=[dg.AssetDep("region_stays", partition_mapping=DAYS_OF_HOUR)],
     metadata=table_metadata(HOURLY_ANALYTICS, "replace"),
     group_name="hourly_figures",
     owners=OWNERS,
@@ -150,7 +151,7 @@ def hourly_analytics(
     description=f"{STORE_HOURLY.row} Sums over the store's entrance cameras, estimates included, with the share that was measured.",
     partitions_def=HOURLY,
     backfill_policy=HOURS_POLICY,
-    deps=["queue_analytics"],
+    deps=["queue_analytics", dg.AssetDep("region_stays", partition_mapping=DAYS_OF_HOUR)],
     metadata=table_metadata(STORE_HOURLY, "replace"),
     group_name="hourly_figures",
     owners=OWNERS,

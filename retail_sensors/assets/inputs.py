@@ -1,4 +1,7 @@
-"""What is known beside the cameras: holidays. Till feed, staff, weather and counted queues are loaded by the command line."""
+"""What is known beside the cameras: holidays and the calendar of retail weeks.
+
+Till feed, staff, weather and counted queues are loaded by the command line.
+"""
 
 from datetime import date
 from typing import Any
@@ -8,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from retail_sensors.analytics.holidays import places, public_holidays, without_files
+from retail_sensors.analytics.retail_calendar import calendar_days
 from retail_sensors.analytics.roster import Roster
 from retail_sensors.assets.metadata import OWNERS, markdown_table, table_metadata
 from retail_sensors.partitions import FIRST_DAY
 from retail_sensors.resources.clock import ClockResource
 from retail_sensors.resources.database import DatabaseResource
 from retail_sensors.storage.inputs import Inputs
-from retail_sensors.tables.inputs import HOLIDAYS, STORE_SUBDIVISIONS
+from retail_sensors.tables.inputs import HOLIDAYS, RETAIL_CALENDAR, STORE_SUBDIVISIONS
 
 _YEARS_AHEAD = 2
 _FIRST_YEAR = FIRST_DAY.year - 1
@@ -84,4 +88,17 @@ def _summary(rows: pd.DataFrame, unknown: tuple[tuple[str, str], ...], today: da
     }
 
 
-INPUT_ASSETS = (holidays,)
+@dg.asset(
+    description=f"{RETAIL_CALENDAR.row} From the first year that can be collected up to two years ahead, for whoever plans by weeks.",
+    metadata=table_metadata(RETAIL_CALENDAR, "replace"),
+    group_name="inputs",
+    owners=OWNERS,
+    kinds={"pandas", "postgres"},
+    tags={"domain": "inputs"},
+)
+def retail_calendar(clock: ClockResource) -> dg.MaterializeResult[pd.DataFrame]:
+    first, end = date(_FIRST_YEAR, 1, 1), date(clock.now().year + _YEARS_AHEAD + 1, 1, 1)
+    return dg.MaterializeResult(value=calendar_days(first, end))
+
+
+INPUT_ASSETS = (holidays, retail_calendar)

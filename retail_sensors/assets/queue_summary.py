@@ -24,15 +24,19 @@ DRAWN = ["store_id", "hour_start", "arrivals", "recommended_open_lanes", "predic
 _HOUR = timedelta(hours=1)
 
 
+LONG_RUN = 3
+"""Partitions from which on a run draws: the run of every five minutes would store 15 MB of pictures a day."""
+
+
 def queue_summary(
     context: dg.AssetExecutionContext, figures: pd.DataFrame, before: pd.DataFrame, roster: Roster
 ) -> dict[str, Any]:
-    """Numbers of the run's hours; the last partition also gets the last 48 hours of the store with most customers.
+    """Numbers of the run's hours; the last partition of LONG_RUN or more also gets the last 48 hours of the store with most customers.
 
     `before`: stored hours of these 48 that lie before the run's.
     """
     recent = pd.concat([before, figures[DRAWN]], ignore_index=True)
-    if recent["arrivals"].notna().any():
+    if len(context.partition_keys) >= LONG_RUN and recent["arrivals"].notna().any():
         busiest = recent.groupby("store_id")["arrivals"].sum().idxmax()
         names = dict(zip(roster.stores["id"], roster.stores["store_name"], strict=True))
         shown = recent[recent["store_id"] == busiest].sort_values("hour_start")

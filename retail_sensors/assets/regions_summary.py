@@ -6,8 +6,6 @@ Pictures over time and labelled grids belong in `charts`.
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +16,7 @@ import pandas as pd
 from retail_sensors.analytics.frames import Array
 from retail_sensors.analytics.roster import Roster
 from retail_sensors.analytics.spatial import unpack
-from retail_sensors.assets.charts import COLOURS
+from retail_sensors.assets.charts import COLOURS, drawn
 from retail_sensors.assets.metadata import markdown_table
 from retail_sensors.connectors.base import Collection
 from retail_sensors.tables.regions import STAY_SECONDS
@@ -95,8 +93,7 @@ def survival_chart(stays: pd.DataFrame, roster: Roster) -> dg.MarkdownMetadataVa
     axes.tick_params(labelsize=7)
     axes.grid(axis="y", color="#e2e8f0", lw=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=7, frameon=False, loc="upper right")
-    return _markdown(figure, title)
+    return drawn(figure, title)
 
 
 def spatial_summary(context: dg.AssetExecutionContext, maps: pd.DataFrame, roster: Roster) -> dict[str, Any]:
@@ -139,7 +136,7 @@ def map_picture(maps: pd.DataFrame, roster: Roster) -> dg.MarkdownMetadataValue:
         axes.set_title(names[row["sensor_id"]], fontsize=8)
         axes.tick_params(labelsize=6)
         figure.colorbar(picture, ax=axes, pad=0.01, shrink=0.7).ax.tick_params(labelsize=6)
-    return _markdown(figure, title)
+    return drawn(figure, title)
 
 
 def coarse(cells: Array, side: int) -> tuple[Array, int]:
@@ -162,14 +159,3 @@ def _figure(height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(7.6, height), layout="constrained")
-
-
-def _markdown(figure: Figure, title: str) -> dg.MarkdownMetadataValue:
-    from matplotlib import rc_context
-
-    picture = io.BytesIO()
-    # Text as text rather than as outlines halves the file. A date or chance in it would make two identical runs differ.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
-        figure.savefig(picture, format="svg", metadata={"Date": None})
-    encoded = base64.b64encode(picture.getvalue()).decode()
-    return dg.MetadataValue.md(f"![{title}](data:image/svg+xml;base64,{encoded})")

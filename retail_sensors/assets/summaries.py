@@ -21,7 +21,7 @@ _CHART_DAYS, _CHART_SCOPES = 28, 6
 
 def hourly_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame) -> dict[str, Any]:
     """Numbers of the run's hours; the last partition also gets a chart of entries and exits by hour."""
-    measured = figures[figures["total_entries"].notna()]
+    known = figures[figures["total_entries"].notna()]
     by_hour = figures.groupby("hour_start")[["total_entries", "total_exits"]].sum(min_count=1).tail(24)
     if len(by_hour):
         context.add_asset_metadata(
@@ -38,9 +38,10 @@ def hourly_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame) -> 
             partition_key=context.partition_keys[-1],
         )
     return {
-        "hours with counts": len(measured),
-        "hours missing": len(figures) - len(measured),
-        "entries": float(measured["total_entries"].sum()),
+        "hours with counts": len(known),
+        "of them estimated": int((known["imputed_share"] > 0).sum()),
+        "hours missing": len(figures) - len(known),
+        "entries": float(known["total_entries"].sum()),
         "provisional hours": int(figures["is_provisional"].sum()),
     }
 

@@ -63,9 +63,32 @@ STORE_SUBDIVISIONS = Table(
         updated_at(),
     ),
 )
+RETAIL_CALENDAR = Table(
+    name="retail_calendar",
+    row="One date of the 4-5-4 calendar, with the days of the year before that it is compared with.",
+    key=("date",),
+    time_column="date",
+    columns=(
+        Column("date", Kind.DATE, "Calendar date.", nullable=False),
+        Column(
+            "retail_year", Kind.INTEGER, "Retail year; it ends on the Saturday nearest to January 31.", nullable=False
+        ),
+        Column("retail_week", Kind.INTEGER, "Week of the retail year, Sunday to Saturday, 1 to 53.", nullable=False),
+        Column("retail_period", Kind.INTEGER, "1 (February) to 12 (January), of 4, 5 and 4 weeks.", nullable=False),
+        Column("retail_weekday", Kind.INTEGER, "1 (Sunday) to 7.", nullable=False),
+        Column("like_for_like_date", Kind.DATE, "364 days before: the same weekday, restated.", nullable=False),
+        Column(
+            "same_week_date",
+            Kind.DATE,
+            "Same weekday of the same week number a retail year before, not restated. NULL: a week 53 that the year before lacks.",
+        ),
+        updated_at(),
+    ),
+)
 POS_TRANSACTIONS = Table(
     name="pos_transactions",
-    row="What the tills of one store took in one hour. An hour without a row is not known, one with 0 transactions is.",
+    row="What the tills of one store took in one hour. An hour without a row is not known; a day is the sum of its rows, so a "
+    "feed brings whole days.",
     key=("store_id", "hour_start"),
     time_column="hour_start",
     columns=(
@@ -139,6 +162,7 @@ QUEUE_GROUND_TRUTH = Table(
 INPUT_TABLES: tuple[Table, ...] = (
     HOLIDAYS,
     STORE_SUBDIVISIONS,
+    RETAIL_CALENDAR,
     POS_TRANSACTIONS,
     STAFF_HOURS,
     WEATHER_HOURLY,

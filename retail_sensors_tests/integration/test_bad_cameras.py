@@ -194,7 +194,14 @@ def test_the_run_says_which_camera_and_why(bad: Bad, kind: FaultKind) -> None:
     )
 
 
-def test_figures_count_what_was_measured_and_say_what_is_missing(bad: Bad) -> None:
+def test_figures_count_what_was_measured_and_estimated_and_say_what_is_missing(bad: Bad) -> None:
+    estimated = dict(
+        bad.site.fetch(
+            "SELECT s.sensor_name, sum(i.entries) FROM retail.imputed_hours AS i"
+            " JOIN retail.sensor_metadata AS s ON s.id = i.sensor_id GROUP BY s.sensor_name"
+        )
+    )
+    assert estimated
     rows = bad.site.fetch(
         "SELECT s.store_name, d.total_entries, d.data_completeness FROM retail.store_daily AS d"
         " JOIN retail.stores AS s ON s.id = d.store_id WHERE d.date = '2025-10-25'"
@@ -205,9 +212,8 @@ def test_figures_count_what_was_measured_and_say_what_is_missing(bad: Bad) -> No
         landed = {hour: values for hour, values in bad.site.counted(name).items() if hour >= BAD_DAY}
         entries, completeness = days[name]
         assert completeness == pytest.approx(len(landed) / 24), name
-        assert entries == (sum(values[0] + values[2] + values[4] for values in landed.values()) if landed else None), (
-            name
-        )
+        counted = sum(values[0] + values[2] + values[4] for values in landed.values())
+        assert entries == (counted + estimated.get(name, 0) if landed else None), name
         assert (completeness == 1) == (kind in HARMLESS), expected
 
 

@@ -234,14 +234,6 @@ def test_time_occupied_at_most_against_a_simulated_region() -> None:
     assert occupied == pytest.approx(bound, abs=0.01)
 
 
-def test_minutes_in_view_per_visitor_only_without_passers_by() -> None:
-    found = dwell.heat_minutes_per_visitor(
-        np.array([600.0, 600.0, 600.0, np.nan]), np.array([5.0, 5.0, 0.0, 5.0]), np.array([False, True, False, False])
-    )
-    assert found[0] == pytest.approx(2)
-    assert np.isnan(found[1:]).all()
-
-
 def test_people_present_in_a_region_by_hand() -> None:
     stays = region_stays(_answers(("a", 1, DAY, 1000, [1000 * share for share in EXPONENTIAL])), CAMERA)
     hours = _hours([(MIDNIGHT, {"1": 72, "2": 5}, 3600.0)])

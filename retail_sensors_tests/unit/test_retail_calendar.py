@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retail_sensors.analytics.retail_calendar import (
+    calendar_days,
     like_for_like,
     retail_week,
     retail_year_start,
@@ -122,3 +123,13 @@ def test_what_is_compared_is_the_same_weekday_of_the_same_season(day: date, year
 @given(DAYS)
 def test_one_year_is_always_364_days(day: date) -> None:
     assert like_for_like(day) == day - timedelta(days=364)
+
+
+def test_the_calendar_of_days_around_the_turn_of_a_year_of_53_weeks() -> None:
+    frame = calendar_days(date(2024, 1, 28), date(2024, 2, 5)).astype(object)
+    # Week 53 of 2023 from January 28, 2024, then week 1 of 2024.
+    assert frame["retail_week"].tolist() == [53] * 7 + [1]
+    assert frame["retail_year"].tolist() == [2023] * 7 + [2024]
+    assert frame["like_for_like_date"].tolist() == [date(2023, 1, 29) + timedelta(days=day) for day in range(8)]
+    assert frame["same_week_date"].isna().tolist() == [True] * 7 + [False]
+    assert frame["same_week_date"].iloc[-1] == date(2023, 1, 29)

@@ -74,3 +74,15 @@ CREATE TABLE retail.queue_ground_truth (
     CHECK (num_nonnulls(actual_queue_length, actual_wait_minutes, served, abandoned) > 0)
 );
 CREATE INDEX queue_ground_truth_hour ON retail.queue_ground_truth (hour_start);
+
+CREATE TABLE retail.retail_calendar (
+  date               date NOT NULL,
+  retail_year        integer NOT NULL,
+  retail_week        integer NOT NULL CONSTRAINT retail_week_is_1_to_53 CHECK (retail_week BETWEEN 1 AND 53),
+  retail_period      integer NOT NULL CONSTRAINT retail_period_is_1_to_12 CHECK (retail_period BETWEEN 1 AND 12),
+  retail_weekday     integer NOT NULL CONSTRAINT retail_weekday_is_1_to_7 CHECK (retail_weekday BETWEEN 1 AND 7),
+  like_for_like_date date NOT NULL,
+  same_week_date     date,
+  updated_at         timestamptz NOT NULL DEFAULT now(),
+  CONSTRAINT retail_calendar_pkey PRIMARY KEY (date)
+);
