@@ -157,7 +157,7 @@ def collect_range(
     now = _now()
     window = check_window(window, now)
     report = Report(window)
-    steps = list(_steps(database, window, chosen, now, tuple(cameras)))
+    steps = list(steps_of(database, window, chosen, now, tuple(cameras)))
     total = len(steps) + (len(list(outlook(_now))) if with_outlook else 0)
     with installation.storage_reached():
         instance = installation.dagster_instance()
@@ -223,7 +223,7 @@ def _run(
     report.problems += causes
 
 
-def _steps(
+def steps_of(
     database: Database, window: TimeWindow, cameras: Sequence[Camera], now: datetime, named: tuple[str, ...]
 ) -> Iterator[Step]:
     """The runs of a window, in order.
@@ -231,7 +231,7 @@ def _steps(
     All hours are collected before any figure is computed: what occupancy says of an hour depends on every hour from one
     reset of its store to the next, and a figure computed between two runs would be of half a day.
     """
-    if database.fetch(queries("collection")["countries_without_holidays"]):
+    if database.fetch(queries("collection")["calendar_is_missing"]):
         yield Step("public holidays", "public_holidays")
     raw = tuple(table.name for table in _RAW_TABLES)
     for first_key, last_key in hour_ranges(window, HOURS_PER_RUN):
@@ -280,6 +280,7 @@ def outlook(clock: Callable[[], datetime]) -> Iterator[Step]:
     yield Step("training", "train_model")
     hour = hour_key(clock())
     yield Step("forecasts", "forecasts", hour, hour)
+    yield Step("camera health", "watch_cameras")
     yield Step("alerts", "alerts")
 
 

@@ -10,6 +10,7 @@ from retail_sensors.assets.alerts import ALERT_ASSETS
 from retail_sensors.assets.anomalies import ANOMALY_ASSETS
 from retail_sensors.assets.daily import DAILY_ASSETS
 from retail_sensors.assets.flows import FLOW_ASSETS
+from retail_sensors.assets.health import HEALTH_ASSETS
 from retail_sensors.assets.hourly import HOURLY_ASSETS
 from retail_sensors.assets.inputs import INPUT_ASSETS
 from retail_sensors.assets.kpi import KPI_ASSETS
@@ -18,12 +19,14 @@ from retail_sensors.assets.predictions import ACCURACY_ASSETS, MODEL_ASSETS, PRE
 from retail_sensors.assets.queues import QUEUE_DAILY_ASSETS, QUEUE_HOURLY_ASSETS
 from retail_sensors.assets.raw import RAW_ASSETS
 from retail_sensors.assets.regions import STAY_ASSETS
+from retail_sensors.checks import ASSET_CHECKS
 from retail_sensors.io_managers.postgres import PostgresIOManager
 from retail_sensors.jobs import JOBS
 from retail_sensors.resources.cameras import CamerasResource
 from retail_sensors.resources.clock import ClockResource
 from retail_sensors.resources.database import DatabaseResource
 from retail_sensors.schedules import SCHEDULES
+from retail_sensors.sensors import SENSORS
 
 
 def build_defs(**overrides: Any) -> dg.Definitions:
@@ -55,12 +58,15 @@ def build_defs(**overrides: Any) -> dg.Definitions:
             *KPI_ASSETS,
             *ANOMALY_ASSETS,
             *ALERT_ASSETS,
+            *HEALTH_ASSETS,
             *MODEL_ASSETS,
             *PREDICTION_ASSETS,
             *ACCURACY_ASSETS,
         ],
+        asset_checks=list(ASSET_CHECKS),
         jobs=list(JOBS),
         schedules=list(SCHEDULES),
+        sensors=list(SENSORS),
         resources={**resources, **overrides},
         # Also for launches from the UI: four small assets cost 3.5 CPU seconds in one process, 20 with one for each.
         executor=dg.in_process_executor,

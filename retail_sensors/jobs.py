@@ -11,6 +11,7 @@ from retail_sensors.assets.alerts import ALERT_ASSETS
 from retail_sensors.assets.anomalies import ANOMALY_ASSETS
 from retail_sensors.assets.daily import DAILY_ASSETS
 from retail_sensors.assets.flows import FLOW_ASSETS
+from retail_sensors.assets.health import HEALTH_ASSETS
 from retail_sensors.assets.hourly import HOURLY_ASSETS
 from retail_sensors.assets.inputs import INPUT_ASSETS
 from retail_sensors.assets.kpi import KPI_ASSETS
@@ -79,6 +80,13 @@ alerts = dg.define_asset_job(
     "alerts",
     selection=dg.AssetSelection.assets(*ALERT_ASSETS),
     description="Raises, escalates and resolves alerts by the rules, from fresh figures only.",
+    executor_def=dg.in_process_executor,
+)
+
+watch_cameras = dg.define_asset_job(
+    "watch_cameras",
+    selection=dg.AssetSelection.assets(*HEALTH_ASSETS),
+    description="Looks at how each camera answers.",
     executor_def=dg.in_process_executor,
 )
 
@@ -165,6 +173,7 @@ JOBS = (
     public_holidays,
     anomalies,
     alerts,
+    watch_cameras,
     train_model,
     forecasts,
     plan_staff,

@@ -24,6 +24,7 @@ from retail_sensors.jobs import (
     plan_staff,
     public_holidays,
     train_model,
+    watch_cameras,
 )
 from retail_sensors.partitions import day_key, hour_key, last_hours, range_tags
 from retail_sensors.resources.database import DatabaseResource
@@ -186,6 +187,18 @@ def watch(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 
 
 @dg.schedule(
+    job=watch_cameras,
+    cron_schedule="1-59/5 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every 5 minutes looks at how each camera answers.",
+)
+def camera_states(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run of what is known now."""
+    return dg.RunRequest(run_key=f"camera health {_tick(context).isoformat()}", tags=_LIVE)
+
+
+@dg.schedule(
     job=public_holidays,
     cron_schedule="40 1 * * *",
     execution_timezone="UTC",
@@ -268,6 +281,7 @@ SCHEDULES = (
     recent_days,
     recent_anomalies,
     watch,
+    camera_states,
     weekly_training,
     next_hours,
     staff_for_now,

@@ -90,7 +90,7 @@ def _summary(rows: pd.DataFrame, unknown: tuple[tuple[str, str], ...], today: da
 
 @dg.asset(
     description=f"{RETAIL_CALENDAR.row} From the first year that can be collected up to two years ahead, for whoever plans by weeks.",
-    metadata=table_metadata(RETAIL_CALENDAR, "replace"),
+    metadata=table_metadata(RETAIL_CALENDAR, "merge"),
     group_name="inputs",
     owners=OWNERS,
     kinds={"pandas", "postgres"},

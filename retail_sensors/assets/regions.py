@@ -74,7 +74,7 @@ def due(
         yield TimeWindow(start, day), names
 
 
-def _cameras_to_ask(config: DayConfig, sensors: pd.DataFrame, endpoint: Endpoint) -> dict[str, str | None]:
+def cameras_to_ask(config: DayConfig, sensors: pd.DataFrame, endpoint: Endpoint) -> dict[str, str | None]:
     """Ids by name of the cameras that the config names, or else of the active ones that may have the endpoint."""
     ids = dict(zip(sensors["sensor_name"], sensors["id"], strict=True))
     if config.cameras:
@@ -107,7 +107,7 @@ def _day_asset(
         window, roster, run_id = run_window(context), database.roster(), context.run.run_id
         stored = database.read(table, window.start, window.end, ["sensor_id", "date"])
         spans = due(
-            window, _cameras_to_ask(config, roster.sensors, endpoint), stored[:0] if config.overwrite else stored
+            window, cameras_to_ask(config, roster.sensors, endpoint), stored[:0] if config.overwrite else stored
         )
         collection = together(
             endpoint, window, [cameras.collect(endpoint, span, names, run_id) for span, names in spans]

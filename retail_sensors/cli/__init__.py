@@ -23,16 +23,18 @@ app = typer.Typer(
 def _assemble() -> None:
     # Imported here, so that an error while importing is told in the same way.
     from retail_sensors import cli_cameras as cameras
-    from retail_sensors.cli import alerts, collect, db, demo, load, up
+    from retail_sensors.cli import alerts, backfill, collect, db, demo, load, status, up
     from retail_sensors.simulator.cli import simulate
 
     app.add_typer(db.app, name="db", help="The database: start, upgrade, status, url, script, psql.")
     app.add_typer(cameras.app, name="cameras")
     app.add_typer(alerts.app, name="alerts")
+    app.command("backfill")(backfill.backfill)
     app.command("collect")(collect.collect)
     app.command("demo")(demo.demo)
     app.command("load")(load.load)
     app.command("simulate")(simulate)
+    app.command("status")(status.status)
     app.command("up")(up.up)
     app.command("down")(up.down)
     app.command("env")(db.env)

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,7 +20,6 @@ from rich.table import Table
 
 from retail_sensors.errors import ConfigurationError
 from retail_sensors.installation import Installation
-from retail_sensors.resources.clock import ClockResource
 
 if TYPE_CHECKING:
     from retail_sensors.storage.alerts import AlertStore
@@ -67,7 +66,7 @@ def acknowledge(
 ) -> None:
     """Take an alert up: it is not escalated any more."""
     with _store() as store:
-        title = store.acknowledge(identity, _who(by), note, ClockResource().now())
+        title = store.acknowledge(identity, _who(by), note, datetime.now(UTC))
     typer.echo(f"Acknowledged: {title}")
 
 
@@ -78,8 +77,10 @@ def escalate(
     by: By = None,
 ) -> None:
     """Hand an alert on."""
+    if not to.strip():
+        raise ConfigurationError("--to names nobody; give a name.")
     with _store() as store:
-        title = store.escalate(identity, to, _who(by), ClockResource().now())
+        title = store.escalate(identity, to, _who(by), datetime.now(UTC))
     typer.echo(f"Escalated to {to}: {title}")
 
 
@@ -90,8 +91,10 @@ def resolve(
     by: By = None,
 ) -> None:
     """End an alert; what it was raised for does not raise it again."""
+    if not note.strip():
+        raise ConfigurationError("--note says nothing; write what it was, or what was done.")
     with _store() as store:
-        title = store.resolve(identity, note, _who(by), ClockResource().now())
+        title = store.resolve(identity, note, _who(by), datetime.now(UTC))
     typer.echo(f"Resolved: {title}")
 
 
@@ -126,6 +129,9 @@ def set_rule(
     """Change a rule, for all stores or for one."""
     if warning is None and critical is None and is_enabled is None:
         raise ConfigurationError(f"Say what to change of rule {rule}: --warning, --critical, --on or --off.")
+    for option, value in (("--warning", warning), ("--critical", critical)):
+        if value is not None and value < 0:
+            raise ConfigurationError(f"{option} {value:g} is below 0, where no rule measures; give a number from 0 on.")
     with _store() as alert_store:
         alert_store.set_rule(rule, store=store, warning=warning, critical=critical, is_enabled=is_enabled)
     typer.echo(f"Rule {rule} is set{'' if store is None else f' for {store}'}.")
@@ -172,7 +178,7 @@ def _as_json(value: object) -> object:
 def _alerts_table(alerts: Sequence[Mapping[str, Any]]) -> Table:
     from retail_sensors.analytics.alert_texts import local_time, value_text
 
-    now = ClockResource().now()
+    now = datetime.now(UTC)
     count = sum(alert["state"] != "resolved" for alert in alerts)
     table = Table(title=f"{count} open alert{'' if count == 1 else 's'}")
     for heading in ("ID", "Severity", "Where", "What", "Since", "Value", "Threshold", "State"):

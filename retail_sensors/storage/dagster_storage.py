@@ -10,7 +10,13 @@ from sqlalchemy.exc import OperationalError
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.sqlfiles import queries
 
-_SWEEP = ("delete_old_run_events", "delete_superseded_events", "delete_orphaned_tags", "delete_old_runs")
+_SWEEP = (
+    "delete_old_run_events",
+    "delete_superseded_events",
+    "delete_orphaned_tags",
+    "delete_old_runs",
+    "delete_old_check_records",
+)
 
 
 def prune(database: Database, before: datetime) -> dict[str, int]:

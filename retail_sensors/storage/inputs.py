@@ -106,20 +106,20 @@ class InputKind:
 # Cells ------------------------------------------------------------------------------------------------------------------
 
 
-def _number(text: str, digits: str = r"\d{1,12}(\.\d{1,9})?") -> float:
+def _number(text: str, digits: str = r"\d{1,12}(\.\d{1,9})?", example: str = "12.5") -> float:
     if re.fullmatch(digits, text):
         return float(text)
     if re.fullmatch(rf"-(?:{digits})", text):
         raise ValueError(f"{text!r} is negative; write a number from 0 on, or leave the row out")
     if "," in text:
         raise ValueError(f"{text!r} has a comma; write a point before decimals and nothing between thousands")
-    raise ValueError(f"{text[:40]!r} is not a number that can be meant; write one such as 12.5")
+    raise ValueError(f"{text[:40]!r} is not a number that can be meant; write one such as {example}")
 
 
 def _whole(text: str) -> float:
     if re.fullmatch(r"\d{1,9}\.\d*", text):
         raise ValueError(f"{text!r} is not a whole number; write one such as 12")
-    return _number(text, r"\d{1,9}")
+    return _number(text, r"\d{1,9}", "12")
 
 
 def _between(low: float, high: float, unit: str) -> Callable[[str], float]:
@@ -404,6 +404,8 @@ class _Reader:
     def _rows(self, text: str) -> Iterator[tuple[int, _Row]]:
         lines = self._lines(text)
         line, heading = next(lines, (1, []))
+        if not heading and not self._faults:
+            raise ConfigurationError(f"{self._source} is empty; there is nothing to load.")
         columns = [name.lower() for name in heading]
         self._check_heading(line, columns)
         if self._faults:

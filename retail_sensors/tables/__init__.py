@@ -10,6 +10,7 @@ from retail_sensors.tables.alerts import ALERT_TABLES
 from retail_sensors.tables.anomalies import ANOMALY_TABLES
 from retail_sensors.tables.contract import Column, Kind, Table
 from retail_sensors.tables.figures import DAILY_ANALYTICS, HOURLY_ANALYTICS, KPI_METRICS, STORE_DAILY, STORE_HOURLY
+from retail_sensors.tables.health import HEALTH_TABLES
 from retail_sensors.tables.inputs import INPUT_TABLES
 from retail_sensors.tables.missing import MISSING_TABLES
 from retail_sensors.tables.predictions import PREDICTION_TABLES
@@ -83,6 +84,7 @@ TABLES: dict[str, Table] = {
         *ANOMALY_TABLES,
         *ALERT_TABLES,
         *PREDICTION_TABLES,
+        *HEALTH_TABLES,
     )
 }
 """Every table of schema `retail`, by name, parents before children."""

@@ -13,6 +13,8 @@ PACKAGE = Path(__file__).resolve().parents[2] / "retail_sensors"
 ORCHESTRATION = (
     "assets",
     "backfill",
+    "bridge",
+    "checks",
     "cli",
     "definitions",
     "installation",
@@ -20,6 +22,7 @@ ORCHESTRATION = (
     "partitions",
     "resources",
     "schedules",
+    "sensors",
 )
 FORBIDDEN = {
     "storage": ORCHESTRATION,

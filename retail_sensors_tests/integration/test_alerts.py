@@ -186,6 +186,8 @@ def test_the_command_line_shows_hands_on_and_ends_alerts(site: Site) -> None:
         (("resolve", alert["id"], "--note", "-"), "was resolved at"),
         (("escalate", "00000000", "--to", "Rui"), "There is no alert '00000000'"),
         (("acknowledge", "%"), "There is no alert '%'"),
+        (("escalate", alert["id"], "--to", " "), "--to names nobody"),
+        (("resolve", alert["id"], "--note", ""), "--note says nothing"),
     ):
         said = site.run("alerts", *arguments)
         assert (said.code, words in said.sentence) == (2, True), said
@@ -207,6 +209,7 @@ def test_rules_are_set_for_all_stores_or_for_one(site: Site) -> None:
     for arguments, words in (
         (("overcrowding", "--warning", "99"), "critical must be the worse of both"),
         (("overcrowding", "--warning", "nan"), "cannot be meant"),
+        (("overcrowding", "--warning", "-5"), "--warning -5 is below 0"),
         (("overcrowding", "--on", "--store", "Faro"), "There is no store 'Faro'"),
         (("crowding", "--on"), "There is no alert rule 'crowding'; there are abandonment_risk, anomaly,"),
         (("overcrowding",), "Say what to change"),

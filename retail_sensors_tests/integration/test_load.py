@@ -188,6 +188,7 @@ def test_files_without_rows_or_that_are_not_there_are_refused(shop: Loader) -> N
     assert shop("staff", "store,hour,staff\n\n").sentence.endswith(
         "has no rows below its heading; there is nothing to load."
     )
+    assert shop("staff", "").sentence.endswith("is empty; there is nothing to load.")
     assert "There is no file" in shop.site.run("load", "staff", shop.site.home / "none.csv").sentence
 
 

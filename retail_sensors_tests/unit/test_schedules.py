@@ -15,6 +15,7 @@ from retail_sensors.partitions import HOURLY
 from retail_sensors.resources.database import DatabaseResource
 from retail_sensors.schedules import (
     SCHEDULES,
+    camera_states,
     ended_day_answers,
     ended_days,
     finished_hours,
@@ -209,7 +210,7 @@ def test_a_quiet_half_hour_asks_for_nothing() -> None:
 
 
 def test_every_schedule_says_what_it_does_runs_from_the_start_and_is_in_utc() -> None:
-    assert len({schedule.name for schedule in SCHEDULES}) == len(SCHEDULES) == 14
+    assert len({schedule.name for schedule in SCHEDULES}) == len(SCHEDULES) == 15
     for schedule in SCHEDULES:
         assert schedule.description, schedule.name
         assert schedule.execution_timezone == "UTC"
@@ -246,12 +247,14 @@ def test_a_forecast_starts_from_the_running_hour() -> None:
 def test_forecasts_after_a_training_start_from_the_hour_in_which_it_was_done() -> None:
     instants = iter([utc("2026-07-18T23:50"), utc("2026-07-19T00:10")])
     steps = list(outlook(lambda: next(instants)))
-    assert [step.job for step in steps] == ["anomalies", "train_model", "forecasts", "alerts"]
+    assert [step.job for step in steps] == ["anomalies", "train_model", "forecasts", "watch_cameras", "alerts"]
     assert (steps[0].first, steps[0].last) == ("2026-07-09", "2026-07-18")
     assert (steps[2].first, steps[2].last) == ("2026-07-19-00:00", "2026-07-19-00:00")
 
 
-@pytest.mark.parametrize("schedule", [watch, weekly_training, nightly_holidays], ids=lambda schedule: schedule.name)
+@pytest.mark.parametrize(
+    "schedule", [watch, camera_states, weekly_training, nightly_holidays], ids=lambda schedule: schedule.name
+)
 def test_a_job_without_partitions_runs_once_a_tick(schedule: dg.ScheduleDefinition) -> None:
     one, again, later = (tick(schedule, utc(f"2026-07-18T14:{minute}")) for minute in ("02", "02", "07"))
     assert one is not None

@@ -77,11 +77,13 @@ WHERE s.sensor_name = ANY (%(names)s)
       SELECT FROM retail.store_daily AS f WHERE f.store_id = t.id AND f.date = d.local_day)
   )
 
--- name: countries_without_holidays
--- Countries of stores of which no public holiday is stored.
-SELECT DISTINCT country
-FROM retail.stores AS t
-WHERE country IS NOT NULL AND NOT EXISTS (SELECT FROM retail.holidays AS h WHERE h.country = t.country)
+-- name: calendar_is_missing
+-- A row where there is no calendar of retail weeks, or no public holiday of the country of some store.
+SELECT 1
+WHERE NOT EXISTS (SELECT FROM retail.retail_calendar)
+  OR EXISTS (
+    SELECT FROM retail.stores AS t
+    WHERE t.country IS NOT NULL AND NOT EXISTS (SELECT FROM retail.holidays AS h WHERE h.country = t.country))
 
 -- name: later_days
 -- First and last stored day after :last, up to 52 weeks on: days that are compared with earlier ones. NULL: none.

@@ -35,3 +35,11 @@ DELETE FROM runs AS r
 WHERE r.create_timestamp < %(before)s
   AND r.status IN ('SUCCESS', 'FAILURE', 'CANCELED')
   AND NOT EXISTS (SELECT FROM event_logs AS e WHERE e.run_id = r.run_id)
+
+-- name: delete_old_check_records
+-- Records of asset checks of before :before, planned or evaluated; the newest of each check is its status.
+WITH newest AS MATERIALIZED (
+  SELECT max(id) AS id FROM asset_check_executions GROUP BY asset_key, check_name
+)
+DELETE FROM asset_check_executions AS c
+WHERE c.create_timestamp < %(before)s AND NOT EXISTS (SELECT FROM newest AS n WHERE n.id = c.id)

@@ -1,0 +1,199 @@
+"""Checks in real runs: in the run of their asset, over its window, and about today whatever the window is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from retail_sensors.checks import ASSET_CHECKS
+from retail_sensors.definitions import build_defs
+from retail_sensors.partitions import day_key, hour_key, range_tags
+from retail_sensors.resources.clock import ClockResource
+from retail_sensors.simulator.fleet import SimulatedFleet, running
+from retail_sensors.simulator.switches import Fault, FaultKind
+from retail_sensors.storage.database import Database
+from retail_sensors.tables import PEOPLE_COUNTING_RAW
+from retail_sensors_tests.installations import RecordedInMemory, Site, small_fleet
+from retail_sensors_tests.integration.stored import reading, register, store
+
+START = datetime(2025, 6, 23, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
+
+
+class At(ClockResource):
+    """A clock that stands."""
+
+    instant: str
+
+    def now(self) -> datetime:
+        return datetime.fromisoformat(self.instant)
+
+
+Said = dict[tuple[str, str], dg.AssetCheckEvaluation]
+
+
+def run(site: Site, job: str, *keys: str, now: datetime | None = None, **choice: Any) -> Said:
+    """What the checks of one run of a job said, by asset and check; of one partition, a range or none."""
+    with site.entered(RecordedInMemory) as installation:
+        defs = build_defs(clock=At(instant=now.isoformat())) if now else build_defs()
+        result = defs.resolve_job_def(job).execute_in_process(
+            instance=installation.dagster_instance(),
+            tags=range_tags(*keys) if len(keys) == 2 else None,
+            partition_key=keys[0] if len(keys) == 1 else None,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+            **choice,
+        )
+    return of(result.get_asset_check_evaluations())
+
+
+def of(evaluations: Any) -> Said:
+    """Evaluations by asset and check, of which there is one each."""
+    found = {(one.asset_key.to_user_string(), one.check_name): one for one in evaluations}
+    assert len(found) == len(list(evaluations))
+    return found
+
+
+def hours(first: datetime, count: int) -> tuple[str, str]:
+    return hour_key(first), hour_key(first + (count - 1) * HOUR)
+
+
+@pytest.fixture
+def fleet() -> Any:
+    with running(small_fleet()) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def site(database_url: str, tmp_path: Path, fleet: SimulatedFleet) -> Site:
+    site = Site(database_url, tmp_path / "home")
+    site.register(fleet)
+    return site
+
+
+def test_a_run_says_which_camera_is_silent_since_when(site: Site, fleet: SimulatedFleet) -> None:
+    said = run(site, "collect_hours", *hours(START, 12))
+    raw = ("people_counting_raw", "regional_counting_raw", "heatmap_temporal_raw")
+    for asset in raw:
+        assert said[asset, "complete"].passed
+        assert said[asset, "complete"].partition is None
+    assert said["people_counting_raw", "not_lowered"].passed
+    assert said["people_counting_raw", "complete"].description == "3 of 3 cameras complete"
+    assert said["people_counting_raw", "plausible"].passed
+    assert "nothing to ask" in (said["vca_alarm_status", "complete"].description or "")
+    assert said["store_hourly", "adds_up"].passed
+    assert said["store_hourly", "adds_up"].metadata["rows compared"].value == 24
+    assert said["store_hourly", "mostly_measured"].passed
+    # The run was about last June.
+    assert not said["store_hourly", "fresh"].passed
+    assert said["store_hourly", "fresh"].severity is ERROR
+
+    fleet.set_faults("mumbai-west", [Fault(FaultKind.REFUSED)])
+    said = run(site, "collect_hours", *hours(START + 8 * HOUR, 6))
+    # The last hour that is in starts at 11:30 UTC, that is 17:00 in Mumbai; the windows overlap by four hours.
+    complete = said["people_counting_raw", "complete"]
+    assert (complete.passed, complete.severity) == (False, WARN)
+    assert complete.description == "2 of 3 cameras complete; mumbai-west refused since 2025-06-23 18:00"
+    assert complete.metadata["hours missing"].value == 2
+    assert "mumbai-west" in str(complete.metadata["rows"].value)
+    assert said["store_hourly", "adds_up"].passed
+
+    # every camera silent: the step fails and says so itself
+    for camera in ("lisbon", "mumbai-east"):
+        fleet.set_faults(camera, [Fault(FaultKind.REFUSED)])
+    said = run(site, "collect_hours", *hours(START + 14 * HOUR, 1))
+    assert ("people_counting_raw", "complete") not in said
+
+
+def test_one_partition_none_and_a_choice_of_assets(site: Site) -> None:
+    said = run(site, "collect_hours", hour_key(START))
+    assert said["people_counting_raw", "complete"].metadata["hours asked"].value == 3
+    assert said["people_counting_raw", "complete"].partition == hour_key(START)
+    assert {asset for asset, _ in said} == {
+        "people_counting_raw",
+        "regional_counting_raw",
+        "heatmap_temporal_raw",
+        "vca_alarm_status",
+        "store_hourly",
+    }
+    chosen = run(site, "collect_hours", *hours(START, 2), asset_selection=[dg.AssetKey("heatmap_temporal_raw")])
+    assert {asset for asset, _ in chosen} == {"heatmap_temporal_raw"}
+    with site.entered(RecordedInMemory) as installation:
+        alone = build_defs(clock=At(instant=(START + HOUR).isoformat()))
+        job = dg.define_asset_job("checks_alone", selection=dg.AssetSelection.checks(*ASSET_CHECKS))
+        defs = dg.Definitions.merge(alone, dg.Definitions(jobs=[job]))
+        result = defs.resolve_job_def("checks_alone").execute_in_process(instance=installation.dagster_instance())
+    said = of(result.get_asset_check_evaluations())
+    assert said["people_counting_raw", "complete"].metadata["hours asked"].value == 3
+
+
+def test_today_does_not_look_fresh_for_a_back_filled_march(site: Site) -> None:
+    march = START - 100 * DAY
+    run(site, "collect_hours", *hours(march, 4))
+    now = START + 10 * HOUR
+    # The store's own last ended day and hours are there ...
+    said = run(site, "collect_hours", *hours(START - 30 * HOUR, 40), now=now)
+    assert said["store_hourly", "fresh"].passed
+    said = run(site, "daily_figures", day_key((START - DAY).date()), day_key(START.date()), now=now)
+    assert said["store_daily", "fresh"].passed
+    assert said["store_daily", "adds_up"].passed
+    assert said["store_daily", "doors_agree"].passed
+    # ... and a day later a run about March says that they are old.
+    said = run(site, "hourly_figures", *hours(march, 4), now=now + DAY)
+    assert not said["store_hourly", "fresh"].passed
+    said = run(site, "daily_figures", day_key(march.date()), day_key(march.date()), now=now + 2 * DAY)
+    late = said["store_daily", "fresh"]
+    assert (late.passed, late.metadata["most days late"].value) == (False, 2)
+
+
+def test_forecasts_and_searches_are_as_fresh_as_the_newest_of_them(site: Site) -> None:
+    now = START + 10 * HOUR
+    run(site, "collect_hours", *hours(START, 10), now=now)
+    assert run(site, "forecasts", hour_key(now), now=now)["predictions", "fresh"].passed
+    said = run(site, "forecasts", hour_key(now - 90 * DAY), now=now + DAY)["predictions", "fresh"]
+    assert (said.passed, said.severity) == (False, WARN)
+    with site.entered(RecordedInMemory) as installation:
+        instance = installation.dagster_instance()
+
+        def search(day: datetime) -> dg.AssetCheckEvaluation:
+            result = (
+                build_defs(clock=At(instant=now.isoformat()))
+                .resolve_job_def("anomalies")
+                .execute_in_process(instance=instance, partition_key=day_key(day.date()))
+            )
+            return of(result.get_asset_check_evaluations())["anomalies_detected", "fresh"]
+
+        assert search(START - 90 * DAY).description == "Today was never searched."
+        assert search(now).passed
+
+
+def test_a_reset_camera_and_hours_that_cannot_be_are_told(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    (camera,) = register(database, "door", zone="Europe/Berlin")
+    # Four weeks with the change to winter time between; by the camera's clock each is at ten in the morning.
+    at = [datetime(2025, 10, 10 + 7 * week, 8 if week < 3 else 9, tzinfo=UTC) for week in range(4)]
+    at.append(datetime(2025, 11, 7, 9, tzinfo=UTC))
+    store(database, PEOPLE_COUNTING_RAW, *(reading(camera, one) for one in at[:-1]))
+    store(database, PEOPLE_COUNTING_RAW, reading(camera, at[-1], line1_in=400, line1_out=0))
+    store(database, PEOPLE_COUNTING_RAW, reading(camera, at[-1], line1_in=0, line1_out=0), run_id="another")
+    site = Site(database_url, tmp_path / "home")
+    defs = build_defs(clock=At(instant=datetime(2025, 11, 7, 23, 30, tzinfo=UTC).isoformat()))
+    job = dg.define_asset_job("checks_alone", selection=dg.AssetSelection.checks(ASSET_CHECKS[0]))
+    with site.entered(RecordedInMemory) as installation:
+        result = (
+            dg.Definitions.merge(defs, dg.Definitions(jobs=[job]))
+            .resolve_job_def("checks_alone")
+            .execute_in_process(instance=installation.dagster_instance())
+        )
+    said = of(result.get_asset_check_evaluations())
+    assert said["people_counting_raw", "not_lowered"].description == "lower readings were set aside: door in 1 hour"
+    assert said["people_counting_raw", "plausible"].description == (
+        "door 2025-11-07 10:00: 400 people, 15 are usual; door 2025-11-07: 400 people in and nobody out all day"
+    )
+    assert said["people_counting_raw", "complete"].description == "0 of 1 cameras complete; door was not asked"
