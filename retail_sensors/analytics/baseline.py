@@ -12,8 +12,9 @@ itself on nothing of that day.
 Both means are winsorised about their median, so that a past anomaly is worth at most 2.5 standard deviations and needs no
 list of anomalies, while a lasting change takes over when it holds half of the weeks. Counts are divided by the level of their day
 first. w weighs sampling noise against the difference between weekdays: a small count borrows from other days, a large one
-does not. The dispersion is learnt per row and slot of the day (nights scatter more): the least with which 90 % of past counts lie
-within 1.645 standard deviations.
+does not, nor does one of a weekday that evidently differs from its kind, such as the only one that is open in that slot. The
+dispersion is learnt per row and slot of the day (nights scatter more): the least with which 90 % of past counts lie within 1.645
+standard deviations.
 How surprising a count is then belongs in `tails`.
 """
 
@@ -32,6 +33,8 @@ WEEKDAY_SPREAD = 0.25
 GAIN = 0.25
 """Share of a day's departure from the expected level that the next day expects to last."""
 _STEADY = 50.0  # people a day from which on a day's level is believed in full
+_LEAST_OWN = 3  # same weekdays whose median is trusted
+_SURE = 2.0  # standard deviations of a weekday's mean up to which its distance from the pool is chance
 _LEAST_PEOPLE = 0.5  # added to a profile's sum: a slot never counted is rare, not impossible
 _DISPERSIONS = (4e-4, 4.0)  # 2 % standard deviation is the best that a counter does
 _FIRST_DISPERSION = 0.1
@@ -88,11 +91,17 @@ def _profile(levelled: Array, day: int, first_weekday: int, dispersion: Array) -
     own = levelled[:, own_days]
     count = (~np.isnan(own)).sum(axis=1)
     # After weeks without a count there is no pool, and the few own days are all that is known.
-    centre = np.where((count >= 4) | np.isnan(pool_centre), _median(own), pool_centre)
-    loose = np.where(count >= 4, 0.0, WEEKDAY_SPREAD**2)
+    seen = count >= _LEAST_OWN
+    centre = np.where(seen | np.isnan(pool_centre), _median(own), pool_centre)
+    loose = np.where(seen, 0.0, WEEKDAY_SPREAD**2)
     own_mean, _ = _robust_mean(own, centre, dispersion + loose)
     base = np.maximum(pooled, 0.1)
-    weight = (1 / base + dispersion) / WEEKDAY_SPREAD**2
+    # A weekday whose last weeks differ from the pool by more than chance, as one that closes later, borrows less of it.
+    size = np.maximum(base, own_mean)
+    chance = _SURE**2 * (size + dispersion * size**2) / np.maximum(count, 1)
+    apart = (_median(own[:, :POOL_WEEKS]) - pooled) ** 2 - chance
+    spread = np.maximum(WEEKDAY_SPREAD**2, np.where(seen & ~np.isnan(apart), apart, 0.0) / base**2)
+    weight = (1 / base + dispersion) / spread
     weight = np.where(pool_count > 0, np.minimum(weight, pool_count), 0.0)
     days = count + weight
     total = np.where(count > 0, own_mean * count, 0.0) + np.where(weight > 0, pooled * weight, 0.0) + _LEAST_PEOPLE

@@ -85,9 +85,8 @@ def clocks(names: tuple[str, ...], places: pd.DataFrame | None) -> Clocks:
         texts = frames.texts(places, "opening_hours", "places")[place]
         for series, text in enumerate(texts):
             if text is not None:
-                # hours start on the half hour where the zone's offset does; the overlap with the span is what counts
-                late = int(wall_seconds(np.array([0]), str(zones[series]))[0]) % HOUR // 60
-                open_hours[series] = open_hours_of_week(text, names[series])[np.arange(WEEK) * 60 + late]
+                # columns are full hours of the wall clock in every zone, also where those start at half past UTC
+                open_hours[series] = open_hours_of_week(text, names[series])[np.arange(WEEK) * 60]
                 declared[series] = True
     return Clocks(names, zones, open_hours, declared)
 

@@ -99,7 +99,8 @@ def staff_needed(visitors: Array, star_target: float) -> Array:
         raise ConfigurationError(
             f"A target of {star_target} visitors per staff hour cannot be meant; give a number over 0."
         )
-    return np.ceil(visitors / star_target - 1e-9)  # 30 / 0.1 is 300.00000000000006 in binary
+    # 30 / 0.1 is 300.00000000000006 in binary; the least, 0, keeps nobody from being -0
+    return np.ceil(np.maximum(visitors / star_target - 1e-9, 0.0))
 
 
 def kpi_days(

@@ -67,7 +67,8 @@ HORIZON_GROUPS: dict[str, tuple[int, int]] = {
 }
 """First and last hour ahead of each group that accuracy is told for."""
 
-_LEAST_TEST_WEEKS = TEST_WEEKS + 2
+LEAST_TESTED = timedelta(weeks=TEST_WEEKS + 2, days=2)
+"""History that a back-test needs: two days more than it asks for, since clocks differ from UTC."""
 _FEATURE_GROUPS = {
     "distance": ("horizon_hours",),
     "calendar": ("hour", "weekday", "day_of_year"),
@@ -226,13 +227,12 @@ def train_and_test(
 ) -> tuple[ForecastModel, Backtest | None]:
     """The model of the hours before the origin with the coverage of its back-test, and that test over the last 4 weeks.
 
-    No test (None) where the history holds less than 6 weeks.
+    No test (None) where the history holds less than LEAST_TESTED.
     """
     model = forecast.train(history, places, origin, seed, regressors, rows)
     last_day = (origin - timedelta(days=1)).date()
     counted = history.loc[history["hour_start"] < origin, "hour_start"]
-    # a day more than the test asks for, since clocks differ from UTC
-    if counted.empty or origin - counted.min() < timedelta(weeks=_LEAST_TEST_WEEKS, days=2):
+    if counted.empty or origin - counted.min() < LEAST_TESTED:
         return model, None
     tested = backtest(history, places, last_day, TEST_WEEKS, seed, regressors, rows)
     return proven(model, tested), tested

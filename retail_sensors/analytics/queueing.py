@@ -335,6 +335,8 @@ def queue_hours(hours: pd.DataFrame, roster: Roster) -> pd.DataFrame:
     for rows, service in services(store, layout):
         needed[rows] = lanes_needed(arrivals[rows], service)
         through[rows] = np.minimum(arrivals[rows] / 60, lanes[rows] * service.rate)
+    idle = (arrivals == 0) & ~layout.is_open(store, layout.wall(store, second))
+    needed[idle] = 0.0
     interval = {name: np.where(is_hybrid, given[name], np.nan) for name in HYBRID}
     actual_wait = given["actual_wait_minutes"]
     accuracy = np.maximum(1 - np.abs(result.mean - actual_wait) / np.maximum(actual_wait, 1.0), 0.0)
@@ -412,7 +414,7 @@ def queue_hours(hours: pd.DataFrame, roster: Roster) -> pd.DataFrame:
             "congestion_level": level,
             "recommended_open_lanes": needed,
             "recommended_staff": needed,
-            "suggested_actions": _actions(needed, lanes, given["lanes"], rostered),
+            "suggested_actions": _actions(needed, lanes, given["lanes"], rostered & ~idle),
             "queue_performance_score": np.where(result.overloaded, 0.0, 100 * result.within),
             "frame_analyzed": np.zeros(count, dtype=bool),
             "people_detected": nothing,

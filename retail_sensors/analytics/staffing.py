@@ -129,7 +129,7 @@ def actions(hours: Sequence[Hour]) -> Iterator[Action]:
     """What to do in consecutive hours, in runs of equal steps; hours without a forecast have none.
 
     With a staff plan: how many more than planned are needed, or how many planned ones not even the upper end of the interval
-    needs. Without: how many to have. Runs do not overlap, and their extra times their length is the sum over their hours.
+    needs. Without: how many to have, unless nobody. Runs do not overlap; extra times length adds up to the sum over their hours.
     """
     steps = [_step(hour) for hour in hours]
     first = 0
@@ -137,7 +137,7 @@ def actions(hours: Sequence[Hour]) -> Iterator[Action]:
         joins = at < len(hours) and steps[at] == steps[first] and hours[at].wall == hours[at - 1].wall + HOUR
         if not joins:
             step = steps[first]
-            if step is not None and (step[0] == "have" or step[1] != 0):
+            if step is not None and step[1] != 0:
                 yield Action(first, at, step[1] if step[0] == "change" else 0)
             first = at
 
@@ -161,9 +161,11 @@ def _sentences(hours: Sequence[Hour], is_open: Array, today: int) -> list[list[s
     for action in found:
         said[action.first].append(_sentence(hours[action.first : action.end], action, today))
     if not found:
-        # Of hours without a forecast nothing is said.
-        for first, end in _runs([not np.isnan(hour.needed) for hour in hours]):
+        # Of hours without a forecast nothing is said, nor where nobody is needed and no staff plan says otherwise.
+        for first, end in _runs([not np.isnan(hour.needed + hour.planned) for hour in hours]):
             most = max(hours[first:end], key=lambda hour: hour.expected)
+            if most.needed == most.planned == 0:
+                continue
             said[first].append(
                 f"Nothing needed {_span(hours[first:end], today)}: {_visitors(most)}, {_number(most.needed)} staff needed, "
                 f"{_number(most.planned)} planned."

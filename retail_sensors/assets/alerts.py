@@ -63,7 +63,7 @@ def alerts_generated(
             "raised": update.result.inserted,
             "changed": update.result.changed,
             "resolved": int(update.changed["resolved"].sum()),
-            "now": markdown_table(_open_table(open_now, now)),
+            "now": markdown_table(_open_table(open_now, now)) if open_now else dg.MetadataValue.md("Nothing is open."),
         }
     )
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 COLOURS = ("#2563eb", "#f59e0b", "#10b981", "#ef4444", "#8b5cf6", "#64748b")
 _INCHES = (7.6, 2.6)
 _LABELS = 12
+_ROW = 110
+"""Letters that a row of the legend holds, with _SAMPLE for the line or patch before each name."""
+_SAMPLE = 8
+_COLUMNS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +71,17 @@ def line_chart(
     bands: Sequence[Band] = (),
     marks: Sequence[Mark] = (),
 ) -> dg.MarkdownMetadataValue:
-    """Lines over time; `bands` lie behind them, narrower ones darker, `marks` shade spans of time."""
+    """Lines over time; `bands` lie behind them, the widest first and each next one darker, `marks` shade spans of time."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     figure, axes = _figure(title, unit)
-    for band in bands:
+    for number, band in enumerate(bands):
         axes.fill_between(
             np.asarray(times),
             _known(band.lower),
             _known(band.upper),
             color=COLOURS[0],
-            alpha=0.16,
+            alpha=min(0.16 * (number + 1), 0.64),
             label=band.label,
             lw=0,
         )
@@ -177,11 +181,23 @@ def _known(values: Sequence[float | None]) -> Any:
     return np.array([np.nan if value is None else value for value in values], dtype=float)
 
 
+def legend_columns(names: Sequence[str]) -> int:
+    """Most columns in which the names, filled in column by column, are not cut off at the right."""
+    for columns in range(min(_COLUMNS, len(names)), 1, -1):
+        parts = np.array_split(np.array([len(name) for name in names]), columns)
+        if sum(int(part.max()) + _SAMPLE for part in parts) <= _ROW:
+            return columns
+    return 1
+
+
 def drawn(figure: Figure, title: str) -> dg.MarkdownMetadataValue:
     """A figure as metadata, with a legend of what its first axes name; the same figure gives the same bytes."""
     handles, names = figure.axes[0].get_legend_handles_labels()
     if names:
-        figure.legend(handles, names, loc="outside lower left", ncols=6, fontsize=7, frameon=False)
+        columns = legend_columns(names)
+        figure.legend(handles, names, loc="outside lower left", ncols=columns, fontsize=7, frameon=False)
+        # Each row more takes its own height, not the axes'.
+        figure.set_figheight(figure.get_figheight() + 0.15 * (-(-len(names) // columns) - 1))
     import matplotlib
 
     picture = io.BytesIO()

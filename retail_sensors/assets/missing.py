@@ -109,7 +109,7 @@ def _write_around(found: pd.DataFrame, gaps: pd.DataFrame, window: TimeWindow, d
 
 
 def imputed_summary(context: dg.AssetExecutionContext, rows: pd.DataFrame, roster: Roster) -> dict[str, Any]:
-    """Numbers of the run's estimates; the last partition also gets their people by hour and a table by camera."""
+    """Numbers of the run's estimates; the last partition also gets their people by hour, a table by camera and the newest."""
     counts = rows[["entries", "exits", "passersby"]].astype("float64")
     if len(rows):
         by_hour = counts.groupby(rows["hour_start"]).sum().tail(24)
@@ -127,6 +127,7 @@ def imputed_summary(context: dg.AssetExecutionContext, rows: pd.DataFrame, roste
                     unit="people",
                 ),
                 "cameras": markdown_table(by_camera, limit=30),
+                "newest hours": markdown_table(_newest(named), limit=15),
             },
             partition_key=context.partition_keys[-1],
         )
@@ -135,6 +136,23 @@ def imputed_summary(context: dg.AssetExecutionContext, rows: pd.DataFrame, roste
         "hours substituted": int((rows["quality"] == "substituted").sum()),
         "people": float(counts.sum().sum()),
     }
+
+
+def _newest(named: pd.DataFrame) -> pd.DataFrame:
+    """The estimates, newest first; `named`: rows of `imputed_hours` with `camera`."""
+    shown = named.sort_values(["hour_start", "camera"], ascending=[False, True])
+    return pd.DataFrame(
+        {
+            "camera": shown["camera"].array,
+            "hour (UTC)": [f"{hour:%Y-%m-%d %H:%M}" for hour in shown["hour_start"]],
+            **{
+                name: ["" if pd.isna(value) else f"{float(value):.1f}" for value in shown[name]]
+                for name in ("entries", "exits")
+            },
+            "method": shown["method"].array,
+            "quality": shown["quality"].array,
+        }
+    )
 
 
 @dg.asset(

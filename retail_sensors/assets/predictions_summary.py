@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from retail_sensors.analytics.forecast_backtest import HORIZONS, Backtest
-from retail_sensors.analytics.prediction_rows import SIMPLE_RULE, Subjects, backtest_figures
+from retail_sensors.analytics.prediction_rows import LEAST_TESTED, SIMPLE_RULE, TEST_WEEKS, Subjects, backtest_figures
 from retail_sensors.analytics.roster import Roster
 from retail_sensors.assets.charts import Band, line_chart
 from retail_sensors.assets.metadata import markdown_table
@@ -31,13 +31,28 @@ def model_summary(row: pd.DataFrame, tested: Backtest | None) -> dict[str, Any]:
         "series": int(one["series_count"]),
         "series answered by the learner": int(one["learnt_series_count"]),
         "series by reason for the simple rule": dg.MetadataValue.json(json.loads(one["series_reasons"])),
-        "size": f"{len(one['model']) / 1e6:.1f} MB",
+        "size": _size(len(one["model"])),
     }
     if tested is not None:
         figures = backtest_figures(tested)
         summary["back-test, day ahead over 4 weeks"] = markdown_table(_backtest_table(figures))
         summary["back-test of the model by hours ahead"] = markdown_table(_horizon_table(figures))
+    elif "backtest" in json.loads(one["quality"]):
+        summary["back-test"] = _untested(one)
     return summary
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 999_500 else f"{count / 1e3:.0f} kB"
+
+
+def _untested(one: pd.Series[Any]) -> str:
+    """Why a model has no back-test."""
+    weeks = (one["trained_to"] - one["trained_from"]) / _WEEK
+    return (
+        f"None: {weeks:.1f} weeks of history up to {one['trained_to']:%Y-%m-%d}; a test over {TEST_WEEKS} weeks needs "
+        f"{LEAST_TESTED / _WEEK:.1f}."
+    )
 
 
 def _backtest_table(figures: dict[str, Any]) -> pd.DataFrame:

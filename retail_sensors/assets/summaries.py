@@ -6,6 +6,7 @@ Dagster copies metadata onto every partition's event; a chart on each of 24 hour
 from __future__ import annotations
 
 import json
+from collections.abc import Hashable
 from typing import Any
 
 import dagster as dg
@@ -17,6 +18,7 @@ from retail_sensors.assets.charts import bar_chart, heat_maps, line_chart
 from retail_sensors.assets.metadata import markdown_table
 
 _CHART_DAYS, _CHART_SCOPES = 28, 6
+_TABLE_STORES = 6
 
 
 def hourly_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame) -> dict[str, Any]:
@@ -139,24 +141,53 @@ def _by_day_and_hour(cells: pd.DataFrame, column: str, days: list[Any], hours: r
 
 
 def kpi_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame, roster: Roster) -> dict[str, Any]:
-    """Numbers of the run's key figures; the last partition also gets a table of those of the newest day."""
+    """Numbers of the run's key figures; the last partition also gets those of the newest day, a column for each of the stores with
+    most visitors.
+    """
     newest = figures[figures["date"] == figures["date"].max()] if len(figures) else figures
     if len(newest):
         names = roster.stores.set_index("id")["store_name"]
-        table = pd.DataFrame(
+        stores, count = _largest(newest), newest["scope_id"].nunique()
+        of = f", {len(stores)} of {count} stores" if len(stores) < count else ""
+        context.add_asset_metadata(
             {
-                "store": newest["scope_id"].map(names).array,
-                "figure": newest["metric_name"].array,
-                "value": [_text(value, ",.2f") for value in newest["metric_value"]],
-                "unit": newest["metric_unit"].array,
-                "usual": [_text(value, ",.2f") for value in newest["benchmark_value"]],
-                "score": [_text(value, ".0f") for value in newest["performance_score"]],
-                "trend": newest["trend"].array,
-            }
+                f"figures of {newest['date'].iloc[0]}{of}": markdown_table(
+                    _figures_table(newest, stores, names), limit=60
+                )
+            },
+            partition_key=context.partition_keys[-1],
         )
-        title = f"figures of {newest['date'].iloc[0]}"
-        context.add_asset_metadata({title: markdown_table(table, limit=60)}, partition_key=context.partition_keys[-1])
     return {"figures": len(figures), "with a benchmark": int(figures["benchmark_value"].notna().sum())}
+
+
+def _largest(figures: pd.DataFrame) -> list[str]:
+    """The stores of a day's key figures with most visitors, the largest first; those without a count last."""
+    visitors = figures[figures["metric_name"] == "visitors"].set_index("scope_id")["metric_value"]
+    counts = visitors.reindex(sorted(figures["scope_id"].unique()))
+    return counts.sort_values(ascending=False, kind="stable").index[:_TABLE_STORES].tolist()
+
+
+def _figures_table(figures: pd.DataFrame, stores: list[str], names: pd.Series[str]) -> pd.DataFrame:
+    """A row per figure of one day, a column per store: value, then what is usual, score and trend where they are known."""
+    cells = {(row["scope_id"], row["metric_name"]): _figure_text(row) for row in figures.to_dict("records")}
+    shown = figures.loc[figures["scope_id"].isin(stores), ["metric_name", "metric_unit"]].drop_duplicates("metric_name")
+    # Two stores of one name keep a column each.
+    columns = [[cells.get((store, name), "") for name in shown["metric_name"]] for store in stores]
+    table = pd.DataFrame([shown["metric_name"].tolist(), shown["metric_unit"].tolist(), *columns]).T
+    return table.set_axis(["figure", "unit", *(str(names[store]) for store in stores)], axis=1)
+
+
+def _figure_text(row: dict[Hashable, Any]) -> str:
+    beside = [
+        f"{label}{text}"
+        for label, text in (
+            ("usual ", _text(row["benchmark_value"], ",.2f")),
+            ("score ", _text(row["performance_score"], ".0f")),
+            ("", "" if pd.isna(row["trend"]) else str(row["trend"])),
+        )
+        if text
+    ]
+    return _text(row["metric_value"], ",.2f") + (f" ({', '.join(beside)})" if beside else "")
 
 
 def _days_table(days: pd.DataFrame) -> pd.DataFrame:

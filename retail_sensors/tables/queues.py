@@ -139,7 +139,8 @@ QUEUE_ANALYTICS = Table(
         Column(
             "recommended_open_lanes",
             Kind.INTEGER,
-            "Fewest lanes with which the wanted share waits at most the target; may pass what the store has.",
+            "Fewest lanes with which the wanted share waits at most the target; may pass what the store has. 0 in a closed hour in "
+            "which nobody came.",
         ),
         Column("recommended_staff", Kind.INTEGER, "One person for each of those lanes.", unit="people"),
         Column(

@@ -131,7 +131,7 @@ def test_an_alert_lives_from_the_figures_to_its_end_with_what_people_do_between(
     assert not crowded["escalated"]
 
     stored_hour(site, 0.5, NOW + 30 * MINUTE, NOW + 40 * MINUTE)
-    run(site, NOW + 40 * MINUTE)
+    assert run(site, NOW + 40 * MINUTE)["now"] == "Nothing is open."
     crowded = next(alert for alert in alerts(site) if alert["rule_name"] == "overcrowding")
     assert (crowded["state"], crowded["resolution_notes"]) == ("resolved", "Within the limits again: 50 %.")
     assert [alert["state"] for alert in alerts(site)] == ["resolved", "resolved"]

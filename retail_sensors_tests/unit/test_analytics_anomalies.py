@@ -97,6 +97,16 @@ def test_a_lasting_change_becomes_the_baseline() -> None:
     assert baseline.expect(counts, 0, np.array([28])).mean[0, 80].mean() == pytest.approx(80, rel=0.15)
 
 
+def test_the_only_weekday_that_is_open_in_an_hour_is_expected_after_three_weeks() -> None:
+    counts = np.zeros((1, 84, 24))
+    counts[0, :, 10:20] = 50.0
+    counts[0, 4::7, 20] = counts[0, 5::7, 20] = 50.0  # Friday and Saturday close an hour later
+    mean = baseline.expect(counts, 0, np.array([28])).mean[0, :, 20]
+    assert mean[25::7].tolist() == pytest.approx([50.0] * 9, rel=0.15)
+    assert mean[26::7].tolist() == pytest.approx([50.0] * 9, rel=0.15)
+    assert np.delete(mean[28:], np.r_[4:56:7, 5:56:7]).max() < 1.5
+
+
 @pytest.mark.parametrize("weeks", [3, 5, 7])
 def test_after_weeks_without_counts_the_last_known_weeks_are_expected(weeks: int) -> None:
     counts = np.full((1, 120, 24), 100.0)
@@ -482,6 +492,22 @@ def test_days_of_23_and_25_hours_are_no_gap_and_no_anomaly(zone: str) -> None:
         frame = _found(history, now=(stamp[-1] + HOUR).to_pydatetime(), zones={"a": zone})
         assert len(frame) <= 4
         assert not {"data_gap", "sensor_issue"} & set(frame["anomaly_type"])
+
+
+@pytest.mark.parametrize("start", ["2026-06-01", "2026-09-28"])  # without and with a change of clocks
+def test_an_hour_that_is_open_on_two_days_of_the_week_is_no_spike(start: str) -> None:
+    zone = "America/New_York"
+    stamp = pd.date_range(start, periods=8 * 168, freq="h", tz=zone)
+    close = np.array([20, 20, 20, 20, 21, 21, 19])[stamp.day_of_week]
+    is_open = (stamp.hour >= np.where(stamp.day_of_week == 6, 11, 10)) & (stamp.hour < close)
+    parts = []
+    for seed in range(6):
+        counts = _noise((2, len(stamp)), seed, 55.0, 30.0) * is_open
+        name = f"door{seed}"
+        parts.append(pd.DataFrame({"series": name, "slot_start": stamp, "in_count": counts[0], "out_count": counts[1]}))
+    frame = _found(pd.concat(parts), now=(stamp[-1] + HOUR).to_pydatetime(), zones=zone)
+    spikes = frame.loc[frame["anomaly_type"] == "traffic_spike", "started_at"].dt.tz_convert(zone)
+    assert not (spikes.dt.hour == 20).any()
 
 
 def test_directions_stand_before_a_sum_and_a_missing_direction_is_none() -> None:

@@ -182,6 +182,22 @@ def test_closed_hours_are_predicted_zero_without_doubt() -> None:
     assert set(frame.loc[~is_open, "method"]) == {"closed"}
 
 
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "Asia/Kathmandu", "America/New_York", "UTC"])
+def test_an_hour_that_overlaps_the_opening_hours_is_open_in_every_zone(zone: str) -> None:
+    spans = json.dumps({day: [["10:30", "21:30"]] for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")})
+    places = pd.DataFrame({"series": ["door"], "timezone": [zone], "opening_hours": [spans]})
+    history = hourly(np.full(WEEK * 5, 8.0))
+    local = history["hour_start"].dt.tz_convert(zone)
+    history["hour_start"] -= pd.to_timedelta(local.dt.minute, unit="min")
+    frame = predict(train(history, places, ORIGIN, 0), history, places, ORIGIN)
+    start = frame["target_time"].dt.tz_convert(zone)
+    assert (start.dt.minute == 0).all()
+    is_open = start.dt.hour.between(10, 21)
+    assert (frame.loc[is_open, "predicted_value"] == 8).all()
+    assert set(frame.loc[is_open, "method"]) == {"median_4"}
+    assert set(frame.loc[~is_open, "method"]) == {"closed"}
+
+
 # --- features -------------------------------------------------------------------------------------------------------------
 
 

@@ -226,6 +226,27 @@ def test_a_closed_till_at_which_nobody_comes_has_no_wait() -> None:
     assert _hour(transactions=0, entries=0, open_lanes=1)["estimated_wait_time_minutes"] == 0
 
 
+def test_a_closed_hour_in_which_nobody_comes_needs_no_lane() -> None:
+    shop = _open("09:00", "18:00")
+    noon, night = NOON, NOON.replace(hour=22)
+    for lanes in (0, 1, 3, None):
+        rows = [
+            {**_till(night, 0, lanes), "lanes": 4},
+            {**_till(noon, 0, lanes), "lanes": 4},
+            _till(night + timedelta(hours=1), 9, lanes),
+        ]
+        frame = queue_hours(_input(rows), shop)
+        _assert_table(frame, QUEUE_ANALYTICS)
+        at_noon, closed, late = frame.to_dict("records")
+        assert closed["recommended_open_lanes"] == closed["recommended_staff"] == 0
+        assert closed["suggested_actions"] == "[]"
+        assert at_noon["recommended_open_lanes"] == at_noon["recommended_staff"] == 1
+        assert late["recommended_open_lanes"] == 1  # who comes is served, open or not
+    assert json.loads(at_noon["suggested_actions"]) == []
+    unknown = one(queue_hours(_input([_till(night, 0, None)]), shop))
+    assert (unknown["recommended_open_lanes"], unknown["suggested_actions"]) == (0, None)
+
+
 def test_suggested_actions_know_the_roster_and_the_store() -> None:
     busy = {"transactions": 120, "entries": 200}  # 2.5 lanes of work
     assert _hour(**busy, open_lanes=4)["recommended_open_lanes"] == 3

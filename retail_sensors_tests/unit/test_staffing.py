@@ -151,6 +151,16 @@ def test_without_a_staff_plan_the_need_is_said() -> None:
     assert json.loads(plan["quality"].iloc[0]) == {"staff_planned": "no_staff_plan"}
 
 
+def test_where_nobody_is_needed_nothing_is_said() -> None:
+    nobody = staffing_plan(MONDAY, shop(), forecasts([0, 0, 0, 0, 0]), NO_STAFF)
+    assert not np.signbit(nobody[["staff_needed", "expected_visitors"]].to_numpy(dtype=float)).any()
+    assert set(nobody["actions"]) == {"[]"}
+    assert said(staffing_plan(MONDAY, shop(), forecasts([0, 0, 0, 0, 0]), staff([0, 0, 0, 0, 0]))) == [[]] * 5
+    late = staffing_plan(MONDAY, shop(), forecasts([24, 24, 24, 0, 0]), NO_STAFF)
+    assert [len(sentences) for sentences in said(late)] == [1, 0, 0, 0, 0]
+    assert said(late)[0][0].startswith("Have 2 on the floor from 15:00 to 18:00: ")
+
+
 def test_after_closing_the_shift_is_that_of_the_next_open_day() -> None:
     saturday = utc("2026-02-07T21:00")  # closed on Sunday
     plan = staffing_plan(saturday, shop(), forecasts([24.0] * 60, saturday), NO_STAFF)

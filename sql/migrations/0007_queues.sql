@@ -56,8 +56,8 @@ CREATE TABLE retail.queue_analytics (
     CONSTRAINT abandonment_risk_is_a_share CHECK (abandonment_risk_score BETWEEN 0 AND 1),
   congestion_level            text
     CONSTRAINT congestion_level_is_known CHECK (congestion_level IN ('low', 'medium', 'high', 'critical')),
-  recommended_open_lanes      integer CONSTRAINT recommended_open_lanes_is_positive CHECK (recommended_open_lanes > 0),
-  recommended_staff           integer CONSTRAINT recommended_staff_is_positive CHECK (recommended_staff > 0),
+  recommended_open_lanes      integer CONSTRAINT recommended_open_lanes_is_not_negative CHECK (recommended_open_lanes >= 0),
+  recommended_staff           integer CONSTRAINT recommended_staff_is_not_negative CHECK (recommended_staff >= 0),
   suggested_actions           jsonb
     CONSTRAINT suggested_actions_is_an_array CHECK (jsonb_typeof(suggested_actions) = 'array'),
   queue_performance_score     double precision
