@@ -17,7 +17,7 @@ from retail_sensors.analytics.anomaly_cameras import counts_of
 from retail_sensors.analytics.anomaly_texts import NAMES
 from retail_sensors.analytics.roster import Roster
 from retail_sensors.assets.charts import Band, Mark, line_chart
-from retail_sensors.assets.metadata import markdown_table
+from retail_sensors.assets.metadata import markdown_table, numbers
 from retail_sensors.partitions import run_window
 
 _WEEK = timedelta(days=7)
@@ -100,10 +100,10 @@ def _week(
     ]
     return line_chart(
         times.dt.to_pydatetime().tolist(),
-        {"counted": _numbers(week["counted"]), "expected": _numbers(week["expected"])},
+        {"counted": numbers(week["counted"]), "expected": numbers(week["expected"])},
         title=f"{name}: {_LABELS[metric]} by hour, last 7 days (local time)",
         unit="people",
-        bands=[Band("usual (90 %)", _numbers(week["lower"]), _numbers(week["upper"]))],
+        bands=[Band("usual (90 %)", numbers(week["lower"]), numbers(week["upper"]))],
         marks=marks,
     )
 
@@ -130,7 +130,3 @@ def _number(value: float, metric: str) -> str:
             return f"{value:+.0%}"
         case _:
             return f"{value:,.0f}"
-
-
-def _numbers(values: pd.Series[Any]) -> list[float | None]:
-    return [None if pd.isna(value) else float(value) for value in values]

@@ -3,7 +3,7 @@
 Only the stores whose local day has ended get rows. What cameras themselves say about stays belongs in `assets.regions`.
 """
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import timedelta
 
 import dagster as dg
 import pandas as pd
@@ -35,7 +35,7 @@ def _hours_of_fit(
     """The hours of the run's days, and those before them that the flows are fitted to; without ways the first alone."""
     if not has_ways:
         return hours
-    first = datetime.combine(dates_of_run(context)[0], time(), UTC)
+    first = run_window(context).start
     # The run's own hours begin a day before its first date; the first day of the fit may begin a day before its UTC date.
     history = database.read(HOURLY_ANALYTICS, first - FIT_DAYS * _DAY, first - _DAY, list(HOUR_COLUMNS))
     return pd.concat([history, hours], ignore_index=True)

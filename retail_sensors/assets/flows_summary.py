@@ -14,7 +14,7 @@ import pandas as pd
 from retail_sensors.analytics.dwell import MEASURED, METRICS
 from retail_sensors.analytics.roster import Roster
 from retail_sensors.assets.charts import heat_map
-from retail_sensors.assets.metadata import markdown_table
+from retail_sensors.assets.metadata import markdown_table, text
 
 _MOST_CAMERAS = 12  # of one picture: more names are not legible
 
@@ -32,12 +32,12 @@ def regions_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame, ro
                 "camera": _cameras(newest["sensor_id"], roster),
                 "region": _regions(newest["sensor_id"], newest["region_number"], roster),
                 "source": told.loc[newest.index, "source"].array,
-                "detections": [_text(value, ",.0f") for value in shown["entries"]],
-                "mean stay s": [_text(value, ",.1f") for value in shown["mean_stay_s"]],
-                "short-stay share": [_text(value, ".0%") for value in shown["short_stay_share"]],
-                "present (modelled)": [_text(value, ",.2f") for value in shown["avg_occupancy"]],
-                "time occupied at most (modelled)": [_text(value, ".0%") for value in shown["share_occupied_upper"]],
-                "utilisation (modelled)": [_text(value, ".0%") for value in shown["utilisation"]],
+                "detections": [text(value, ",.0f") for value in shown["entries"]],
+                "mean stay s": [text(value, ",.1f") for value in shown["mean_stay_s"]],
+                "short-stay share": [text(value, ".0%") for value in shown["short_stay_share"]],
+                "present (modelled)": [text(value, ",.2f") for value in shown["avg_occupancy"]],
+                "time occupied at most (modelled)": [text(value, ".0%") for value in shown["share_occupied_upper"]],
+                "utilisation (modelled)": [text(value, ".0%") for value in shown["utilisation"]],
                 "complete": [f"{value:.0%}" for value in newest["data_completeness"]],
             }
         )
@@ -123,7 +123,3 @@ def _regions(ids: pd.Series[Any], numbers: pd.Series[Any], roster: Roster) -> li
     return [
         str(names.get((camera, int(number)), f"Region {number}")) for camera, number in zip(ids, numbers, strict=True)
     ]
-
-
-def _text(value: float, form: str) -> str:
-    return "" if pd.isna(value) else format(value, form)

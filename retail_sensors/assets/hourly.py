@@ -125,12 +125,13 @@ def hourly_analytics(
 ) -> dg.MaterializeResult[pd.DataFrame]:
     window = run_window(context)
     span = _span(window, "cameras_to_mend", database)
+    roster = database.roster()
     figures = sensor_hours(
         _with_neighbours(people_counting_raw, PEOPLE_COUNTING_RAW, window, span, database),
         _with_neighbours(regional_counting_raw, REGIONAL_COUNTING_RAW, window, span, database),
         _with_neighbours(heatmap_temporal_raw, HEATMAP_TEMPORAL_RAW, window, span, database),
         database.asked(span.start, span.end),
-        database.roster(),
+        roster,
         span.start,
         span.end,
         clock.now(),
@@ -138,7 +139,7 @@ def hourly_analytics(
     )
     figures = sensor_hours_beside(
         figures,
-        database.roster(),
+        roster,
         _like_hours(HOURLY_ANALYTICS, span, database),
         _stays(span, database),
         database.read(POS_TRANSACTIONS, span.start, span.end),
@@ -166,18 +167,13 @@ def store_hourly(
 ) -> dg.MaterializeResult[pd.DataFrame]:
     window = run_window(context)
     span = _span(window, "stores_to_mend", database)
+    roster = database.roster()
     hours = _with_neighbours(hourly_analytics, HOURLY_ANALYTICS, window, span, database)
-    figures = hours_of_stores(
-        hours,
-        database.roster(),
-        span.start,
-        span.end,
-        clock.now(),
-    )
+    figures = hours_of_stores(hours, roster, span.start, span.end, clock.now())
     figures = store_hours_beside(
         figures,
         hours,
-        database.roster(),
+        roster,
         _like_hours(STORE_HOURLY, span, database),
         _stays(span, database),
         database.read(POS_TRANSACTIONS, span.start, span.end),

@@ -1,6 +1,6 @@
 """Key figures of stores: short bodies around `retail_sensors.analytics.kpi`."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import timedelta
 
 import dagster as dg
 import pandas as pd
@@ -11,7 +11,7 @@ from retail_sensors.analytics.store_days import role_stays
 from retail_sensors.assets.daily import dates_of_run, history_of, holidays_of_days, inputs_of_days
 from retail_sensors.assets.metadata import OWNERS, table_metadata
 from retail_sensors.assets.summaries import kpi_summary, week_of_hours
-from retail_sensors.partitions import DAILY, DAYS_POLICY
+from retail_sensors.partitions import DAILY, DAYS_POLICY, run_window
 from retail_sensors.resources.database import DatabaseResource
 from retail_sensors.tables import KPI_METRICS, STORE_HOURLY
 from retail_sensors.tables.inputs import POS_TRANSACTIONS, STAFF_HOURS
@@ -48,7 +48,8 @@ def kpi_metrics(
         stays=role_stays(stays, roster, "entrance", "short_stay_share"),
         checkout=role_stays(stays, roster, "checkout", "stay_over_30_s"),
     )
-    week = (datetime.combine(dates[1], time(), UTC) - timedelta(days=8), datetime.combine(dates[1], time(), UTC))
+    end = run_window(context).end
+    week = (end - timedelta(days=8), end)
     hours, tills, staff = (database.read(table, *week) for table in (STORE_HOURLY, POS_TRANSACTIONS, STAFF_HOURS))
     week_of_hours(context, hours, business_overlays(hours, tills, staff, roster), roster)
     return dg.MaterializeResult(value=figures, metadata=kpi_summary(context, figures, roster))

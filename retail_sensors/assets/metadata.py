@@ -36,6 +36,16 @@ def table_metadata(table: Table, write_mode: str) -> dict[str, Any]:
     }
 
 
+def text(value: float | None, form: str) -> str:
+    """A number in a table; nothing where it is NULL."""
+    return "" if value is None or pd.isna(value) else format(value, form)
+
+
+def numbers(values: pd.Series[Any]) -> list[float | None]:
+    """A column as a chart takes it: None where it is NULL."""
+    return [None if pd.isna(value) else float(value) for value in values]
+
+
 def markdown_table(frame: pd.DataFrame, *, limit: int = 30) -> dg.MarkdownMetadataValue:
     """The frame's first rows as a table; a NULL is an empty cell."""
     head = frame.head(limit)

@@ -9,14 +9,13 @@ import json
 from typing import Any
 
 import dagster as dg
-import numpy as np
 import pandas as pd
 
 from retail_sensors.analytics.forecast_backtest import HORIZONS, Backtest
 from retail_sensors.analytics.prediction_rows import LEAST_TESTED, SIMPLE_RULE, TEST_WEEKS, Subjects, backtest_figures
 from retail_sensors.analytics.roster import Roster
 from retail_sensors.assets.charts import Band, line_chart
-from retail_sensors.assets.metadata import markdown_table
+from retail_sensors.assets.metadata import markdown_table, numbers, text
 from retail_sensors.tables import Table
 from retail_sensors.tables.predictions import STORE_PREDICTIONS
 
@@ -61,12 +60,12 @@ def _backtest_table(figures: dict[str, Any]) -> pd.DataFrame:
             {
                 "over": over,
                 "way": way,
-                "MAE": _text(told["mae"], ",.2f"),
-                "WAPE": _text(told["wape"], ".1%"),
-                "MASE": _text(told["mase"], ".2f"),
-                "bias": _text(told["bias"], "+.2f"),
-                "within 80 %": _text(told.get("coverage_80"), ".1%"),
-                "within 95 %": _text(told.get("coverage_95"), ".1%"),
+                "MAE": text(told["mae"], ",.2f"),
+                "WAPE": text(told["wape"], ".1%"),
+                "MASE": text(told["mase"], ".2f"),
+                "bias": text(told["bias"], "+.2f"),
+                "within 80 %": text(told.get("coverage_80"), ".1%"),
+                "within 95 %": text(told.get("coverage_95"), ".1%"),
             }
             for over, ways in figures.items()
             for way, told in ways.items()
@@ -79,9 +78,9 @@ def _horizon_table(figures: dict[str, Any]) -> pd.DataFrame:
         [
             {
                 "hours ahead": horizon,
-                "WAPE pooled": _text(figures["pooled"]["model"][f"wape_{horizon}"], ".1%"),
-                "WAPE median": _text(figures["median"]["model"][f"wape_{horizon}"], ".1%"),
-                "within 80 % pooled": _text(figures["pooled"]["model"][f"held_{horizon}"], ".1%"),
+                "WAPE pooled": text(figures["pooled"]["model"][f"wape_{horizon}"], ".1%"),
+                "WAPE median": text(figures["median"]["model"][f"wape_{horizon}"], ".1%"),
+                "within 80 % pooled": text(figures["pooled"]["model"][f"held_{horizon}"], ".1%"),
             }
             for horizon in HORIZONS
         ]
@@ -126,13 +125,13 @@ def _picture(name: str, ahead: pd.DataFrame, counted: pd.DataFrame) -> dg.Markdo
     hours = pd.date_range(first - _WEEK, ahead.index.max(), freq="h")
     shown = counted[(counted["hour_start"] >= hours[0]) & (counted["hour_start"] < first)]
     values = ahead.drop(columns=[column for column in ahead if ahead[column].dtype != "Float64"]).reindex(hours)
-    ends = {name: _numbers(values[name]) for name in ("lower_95", "upper_95")}
-    ends |= {name: _numbers(values[f"confidence_interval_{name}"]) for name in ("lower", "upper")}
+    ends = {name: numbers(values[name]) for name in ("lower_95", "upper_95")}
+    ends |= {name: numbers(values[f"confidence_interval_{name}"]) for name in ("lower", "upper")}
     return line_chart(
         list(hours.to_pydatetime()),
         {
-            "expected": _numbers(values["predicted_value"]),
-            "counted": _numbers(shown.set_index("hour_start")["value"].reindex(hours)),
+            "expected": numbers(values["predicted_value"]),
+            "counted": numbers(shown.set_index("hour_start")["value"].reindex(hours)),
         },
         title=f"{name}: entries an hour (UTC)",
         unit="people",
@@ -150,11 +149,11 @@ def accuracy_summary(context: dg.AssetExecutionContext, rows: pd.DataFrame, fill
                 "over": newest["scope"].array,
                 "hours ahead": newest["horizons"].array,
                 "n": newest["n"].array,
-                "MAE": [_text(value, ",.2f") for value in newest["mae"]],
-                "WAPE": [_text(value, ".1%") for value in newest["wape"]],
-                "skill": [_text(value, "+.2f") for value in newest["skill"]],
-                "within 80 %": [_text(value, ".1%") for value in newest["coverage_80"]],
-                "within 95 %": [_text(value, ".1%") for value in newest["coverage_95"]],
+                "MAE": [text(value, ",.2f") for value in newest["mae"]],
+                "WAPE": [text(value, ".1%") for value in newest["wape"]],
+                "skill": [text(value, "+.2f") for value in newest["skill"]],
+                "within 80 %": [text(value, ".1%") for value in newest["coverage_80"]],
+                "within 95 %": [text(value, ".1%") for value in newest["coverage_95"]],
             }
         )
         title = f"accuracy of {newest['date'].iloc[0]}"
@@ -179,13 +178,13 @@ def staffing_summary(context: dg.AssetExecutionContext, rows: pd.DataFrame, rost
                 "hour": [
                     f"{at.tz_convert(zone):%a %H:%M}" for at, zone in zip(newest["target_start"], zones, strict=True)
                 ],
-                "visitors": [_text(value, ".0f") for value in newest["expected_visitors"]],
+                "visitors": [text(value, ".0f") for value in newest["expected_visitors"]],
                 "80 %": [
                     "" if pd.isna(low) else f"{low:.0f} to {high:.0f}"
                     for low, high in zip(newest["visitors_lower"], newest["visitors_upper"], strict=True)
                 ],
                 "needed": newest["staff_needed"].array,
-                "planned": [_text(value, "g") for value in newest["staff_planned"]],
+                "planned": [text(value, "g") for value in newest["staff_planned"]],
                 "action": [" ".join(sentences) for sentences in said],
             }
         )
@@ -205,12 +204,3 @@ def staffing_summary(context: dg.AssetExecutionContext, rows: pd.DataFrame, rost
         "hours without a forecast": int(hours["expected_visitors"].isna().sum()),
         "calls for more staff": short,
     }
-
-
-def _text(value: float | None, form: str) -> str:
-    return "" if value is None or pd.isna(value) else format(value, form)
-
-
-def _numbers(series: pd.Series[Any]) -> list[float | None]:
-    values = series.to_numpy(dtype=np.float64, na_value=np.nan)
-    return [None if np.isnan(value) else float(value) for value in values]

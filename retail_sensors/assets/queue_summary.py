@@ -13,7 +13,7 @@ import pandas as pd
 
 from retail_sensors.analytics.roster import Roster
 from retail_sensors.assets.charts import Mark, line_chart
-from retail_sensors.assets.metadata import markdown_table
+from retail_sensors.assets.metadata import markdown_table, numbers, text
 
 SHOWN = timedelta(hours=48)
 """How long the picture reaches back from the end of the run."""
@@ -45,9 +45,9 @@ def queue_summary(
             [hour.to_pydatetime() for hour in shown["hour_start"]],
             {
                 # by the minute, so that all three lines can be read on one axis
-                "customers a minute": _numbers(shown["arrivals"] / 60),
-                "lanes needed": _numbers(shown["recommended_open_lanes"]),
-                "people waiting": _numbers(shown["predicted_queue_length"]),
+                "customers a minute": numbers(shown["arrivals"] / 60),
+                "lanes needed": numbers(shown["recommended_open_lanes"]),
+                "people waiting": numbers(shown["predicted_queue_length"]),
             },
             title=f"Tills of {names[str(busiest)]} (UTC)",
             marks=_overloads(shown),
@@ -73,12 +73,12 @@ def queue_day_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame, 
             {
                 "day": [f"{day:%a %Y-%m-%d}" for day in shown["date"]],
                 "store": shown["store"].array,
-                "served": [_text(value, ",.0f") for value in shown["total_customers_served"]],
-                "mean wait min": [_text(value, ".1f") for value in shown["avg_wait_time"]],
-                "9 of 10 wait at most": [_text(value, ".1f") for value in shown["wait_time_90th_percentile"]],
-                "within target %": [_text(value, ".0f") for value in shown["queue_efficiency_score"]],
+                "served": [text(value, ",.0f") for value in shown["total_customers_served"]],
+                "mean wait min": [text(value, ".1f") for value in shown["avg_wait_time"]],
+                "9 of 10 wait at most": [text(value, ".1f") for value in shown["wait_time_90th_percentile"]],
+                "within target %": [text(value, ".0f") for value in shown["queue_efficiency_score"]],
                 "overloaded hours": shown["overloaded_hours"].array,
-                "complete": [_text(value, ".0%") for value in shown["data_completeness"]],
+                "complete": [text(value, ".0%") for value in shown["data_completeness"]],
             }
         )
         context.add_asset_metadata(
@@ -96,11 +96,3 @@ def _overloads(hours: pd.DataFrame) -> list[Mark]:
     over = hours.loc[hours["is_overloaded"].astype(bool), "hour_start"]
     spans = over.groupby((over.diff() != _HOUR).cumsum()).agg(["min", "max"])
     return [Mark(first, last + _HOUR, "overloaded") for first, last in spans.itertuples(index=False, name=None)]
-
-
-def _text(value: float, form: str) -> str:
-    return "" if pd.isna(value) else format(value, form)
-
-
-def _numbers(series: pd.Series[float]) -> list[float | None]:
-    return [None if pd.isna(value) else float(value) for value in series]

@@ -15,7 +15,7 @@ import pandas as pd
 from retail_sensors.analytics.overlays import LAYERS
 from retail_sensors.analytics.roster import Roster
 from retail_sensors.assets.charts import bar_chart, heat_maps, line_chart
-from retail_sensors.assets.metadata import markdown_table
+from retail_sensors.assets.metadata import markdown_table, numbers, text
 
 _CHART_DAYS, _CHART_SCOPES = 28, 6
 _TABLE_STORES = 6
@@ -31,8 +31,8 @@ def hourly_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame) -> 
                 "entries and exits by hour": bar_chart(
                     [hour.strftime("%d %H:%M") for hour in by_hour.index],
                     {
-                        "entries": _numbers(by_hour["total_entries"]),
-                        "exits": _numbers(by_hour["total_exits"]),
+                        "entries": numbers(by_hour["total_entries"]),
+                        "exits": numbers(by_hour["total_exits"]),
                     },
                     title="Entries and exits by hour (UTC)",
                 )
@@ -76,7 +76,7 @@ def daily_summary(
             {
                 "visitors by day": bar_chart(
                     [f"{day:%a %d}" for day in by_day.index],
-                    {str(name): _numbers(by_day[name]) for name in by_day.sum().nlargest(_CHART_SCOPES).index},
+                    {str(name): numbers(by_day[name]) for name in by_day.sum().nlargest(_CHART_SCOPES).index},
                     title="Visitors by day",
                     unit="people",
                 ),
@@ -108,7 +108,7 @@ def week_of_hours(
     # An hour that starts at half past stands at the hour: else every other value of each line would be missing.
     at_hour = hours.assign(hour=hours["hour_start"].dt.floor("h"))
     by_hour = at_hour.pivot_table(index="hour", columns="store_id", values="total_entries", dropna=False)
-    traffic = {str(stores["store_name"][store]): _numbers(by_hour[store]) for store in busiest if store in by_hour}
+    traffic = {str(stores["store_name"][store]): numbers(by_hour[store]) for store in busiest if store in by_hour}
     pictures = {
         "a week of entries": line_chart(list(by_hour.index), traffic, title="Entries by hour (UTC)", unit="people")
     }
@@ -119,7 +119,7 @@ def week_of_hours(
     cells = mine.assign(day=local.dt.date, hour=local.dt.hour)
     days, hours_of_day = sorted(cells["day"].unique()), range(24)
     layers = {
-        label: [_numbers(row) for _, row in grid.iterrows()]
+        label: [numbers(row) for _, row in grid.iterrows()]
         for column, label in LAYERS.items()
         if len(grid := _by_day_and_hour(cells, column, days, hours_of_day))
     }
@@ -181,13 +181,13 @@ def _figure_text(row: dict[Hashable, Any]) -> str:
     beside = [
         f"{label}{text}"
         for label, text in (
-            ("usual ", _text(row["benchmark_value"], ",.2f")),
-            ("score ", _text(row["performance_score"], ".0f")),
+            ("usual ", text(row["benchmark_value"], ",.2f")),
+            ("score ", text(row["performance_score"], ".0f")),
             ("", "" if pd.isna(row["trend"]) else str(row["trend"])),
         )
         if text
     ]
-    return _text(row["metric_value"], ",.2f") + (f" ({', '.join(beside)})" if beside else "")
+    return text(row["metric_value"], ",.2f") + (f" ({', '.join(beside)})" if beside else "")
 
 
 def _days_table(days: pd.DataFrame) -> pd.DataFrame:
@@ -195,17 +195,9 @@ def _days_table(days: pd.DataFrame) -> pd.DataFrame:
         {
             "day": [f"{day:%a %Y-%m-%d}" for day in days["date"]],
             "scope": days["scope"].array,
-            "visitors": [_text(value, ",.0f") for value in days["total_visitors"]],
+            "visitors": [text(value, ",.0f") for value in days["total_visitors"]],
             "peak hour": ["" if pd.isna(at) else f"{at:%H:%M}" for at in days["peak_hour"]],
-            "vs last week %": [_text(value, "+.1f") for value in days["wow_change_percent"]],
+            "vs last week %": [text(value, "+.1f") for value in days["wow_change_percent"]],
             "complete": [f"{value:.0%}" for value in days["data_completeness"]],
         }
     )
-
-
-def _text(value: float, form: str) -> str:
-    return "" if pd.isna(value) else format(value, form)
-
-
-def _numbers(series: pd.Series[float]) -> list[float | None]:
-    return [None if pd.isna(value) else float(value) for value in series]

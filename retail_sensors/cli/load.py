@@ -5,6 +5,7 @@ Here belong options and words for the terminal; how a file is read and checked b
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -57,12 +58,11 @@ def load(
 
     A row replaces the stored row of its store and hour whole: an empty cell empties what was stored.
     """
-    from retail_sensors.resources.clock import ClockResource
     from retail_sensors.storage.inputs import KINDS, Inputs
 
     database = Installation().database
     try:
-        loaded = Inputs(database).load(KINDS[kind.value], file, ClockResource().now(), dry_run=dry_run)
+        loaded = Inputs(database).load(KINDS[kind.value], file, datetime.now(UTC), dry_run=dry_run)
     finally:
         database.dispose()
     _say(loaded, file, dry_run=dry_run)
