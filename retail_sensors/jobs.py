@@ -4,6 +4,7 @@ All jobs run in one process: four small assets cost 3.5 CPU seconds so, and 20 w
 """
 
 from datetime import timedelta
+from functools import partial
 
 import dagster as dg
 
@@ -28,97 +29,87 @@ from retail_sensors.storage.dagster_storage import prune
 from retail_sensors.storage.merge import PARTITIONED
 from retail_sensors.storage.predictions import forget_predictions
 
-collect_hours = dg.define_asset_job(
+_job = partial(dg.define_asset_job, executor_def=dg.in_process_executor)
+
+collect_hours = _job(
     "collect_hours",
     selection=dg.AssetSelection.assets(*RAW_ASSETS, *MISSING_ASSETS, *HOURLY_ASSETS, *QUEUE_HOURLY_ASSETS),
     partitions_def=HOURLY,
     description="Asks the cameras for the run's hours and computes the hourly figures of cameras and stores. Config of the four "
     "raw assets chooses cameras and allows overwriting.",
-    executor_def=dg.in_process_executor,
 )
 
-hourly_figures = dg.define_asset_job(
+hourly_figures = _job(
     "hourly_figures",
     selection=dg.AssetSelection.assets(*MISSING_ASSETS, *HOURLY_ASSETS, *QUEUE_HOURLY_ASSETS),
     partitions_def=HOURLY,
     description="Computes the hourly figures anew from what is stored, without asking a camera.",
-    executor_def=dg.in_process_executor,
 )
 
-daily_figures = dg.define_asset_job(
+daily_figures = _job(
     "daily_figures",
     selection=dg.AssetSelection.assets(*DAILY_ASSETS, *FLOW_ASSETS, *QUEUE_DAILY_ASSETS, *KPI_ASSETS),
     partitions_def=DAILY,
     description="Computes the days of the stores whose local day has ended: figures, regions, queues, key figures.",
-    executor_def=dg.in_process_executor,
 )
 
-ended_day_questions = dg.define_asset_job(
+ended_day_questions = _job(
     "ended_day_questions",
     selection=dg.AssetSelection.assets(*STAY_ASSETS),
     partitions_def=DAILY,
     description="Asks the cameras that can tell for the stays in their regions and the heat of their view on ended days.",
-    executor_def=dg.in_process_executor,
 )
 
-public_holidays = dg.define_asset_job(
+public_holidays = _job(
     "public_holidays",
     selection=dg.AssetSelection.assets(*INPUT_ASSETS),
     description="Brings the public holidays of the stores' countries and the calendar of retail weeks up to date.",
-    executor_def=dg.in_process_executor,
 )
 
-anomalies = dg.define_asset_job(
+anomalies = _job(
     "anomalies",
     selection=dg.AssetSelection.assets(*ANOMALY_ASSETS),
     partitions_def=DAILY,
     description="Looks for what stands out in the counts of the run's days, from what was known then.",
-    executor_def=dg.in_process_executor,
 )
 
-alerts = dg.define_asset_job(
+alerts = _job(
     "alerts",
     selection=dg.AssetSelection.assets(*ALERT_ASSETS),
     description="Raises, escalates and resolves alerts by the rules, from fresh figures only.",
-    executor_def=dg.in_process_executor,
 )
 
-watch_cameras = dg.define_asset_job(
+watch_cameras = _job(
     "watch_cameras",
     selection=dg.AssetSelection.assets(*HEALTH_ASSETS),
     description="Looks at how each camera answers.",
-    executor_def=dg.in_process_executor,
 )
 
-train_model = dg.define_asset_job(
+train_model = _job(
     "train_model",
     selection=dg.AssetSelection.assets(*MODEL_ASSETS),
     description="Trains the model of the forecasts on what was measured so far, and tests it on the last weeks.",
-    executor_def=dg.in_process_executor,
 )
 
-forecasts = dg.define_asset_job(
+forecasts = _job(
     "forecasts",
     selection=dg.AssetSelection.assets(*PREDICTION_ASSETS),
     partitions_def=HOURLY,
     description="Predicts the 168 hours after the run's hour for cameras and stores, and plans staff by it.",
-    executor_def=dg.in_process_executor,
 )
 
-plan_staff = dg.define_asset_job(
+plan_staff = _job(
     "plan_staff",
     selection=dg.AssetSelection.assets("staffing_plan"),
     partitions_def=HOURLY,
     description="Plans staff for now, the next hour and the rest of the day from the newest forecast.",
-    executor_def=dg.in_process_executor,
 )
 
-forecast_accuracy = dg.define_asset_job(
+forecast_accuracy = _job(
     "forecast_accuracy",
     selection=dg.AssetSelection.assets(*ACCURACY_ASSETS),
     partitions_def=DAILY,
     description="Sets what was counted beside what was predicted for the run's days.",
-    executor_def=dg.in_process_executor,
 )
 
 

@@ -4,8 +4,10 @@ All cron lines are UTC. A schedule asks for a range of partitions in one run; it
 evaluated twice after a crash starts one run.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -54,15 +56,26 @@ def _tick(context: dg.ScheduleEvaluationContext) -> datetime:
     return context.scheduled_execution_time.astimezone(UTC)
 
 
+_schedule = partial(dg.schedule, execution_timezone="UTC", default_status=dg.DefaultScheduleStatus.RUNNING)
+
+
+def _once(context: dg.ScheduleEvaluationContext, what: str, tags: Mapping[str, str] | None = None) -> dg.RunRequest:
+    return dg.RunRequest(run_key=f"{what} {_tick(context).isoformat()}", tags=tags)
+
+
 def _run(context: dg.ScheduleEvaluationContext, first: str, last: str, what: str) -> dg.RunRequest:
-    return dg.RunRequest(run_key=f"{what} {_tick(context).isoformat()}", tags={**range_tags(first, last), **_LIVE})
+    return _once(context, what, {**range_tags(first, last), **_LIVE})
 
 
-@dg.schedule(
+def _last_days(context: dg.ScheduleEvaluationContext, days: int, what: str) -> dg.RunRequest:
+    """One run of today's date and of so many before it."""
+    today = _tick(context).date()
+    return _run(context, day_key(today - days * _DAY), day_key(today), what)
+
+
+@_schedule(
     job=collect_hours,
     cron_schedule="5 * * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
     description=f"At :05 asks all cameras for the last {FINISHED_HOURS} finished hours and computes their figures.",
 )
 def finished_hours(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
@@ -70,11 +83,9 @@ def finished_hours(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return _run(context, *last_hours(_tick(context), FINISHED_HOURS, with_running=False), "finished hours")
 
 
-@dg.schedule(
+@_schedule(
     job=collect_hours,
     cron_schedule="*/5 * * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
     description=f"Every 5 minutes asks all cameras for the running hour (the last {RUNNING_HOURS} partitions) and their alarm status.",
 )
 def running_hour(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
@@ -82,11 +93,9 @@ def running_hour(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return _run(context, *last_hours(_tick(context), RUNNING_HOURS, with_running=True), "running hour")
 
 
-@dg.schedule(
+@_schedule(
     job=daily_figures,
     cron_schedule="15,45 * * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Computes the day of each store whose local day has just ended, and again when its occupancy day has.",
 )
 def ended_days(context: dg.ScheduleEvaluationContext, database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
@@ -97,11 +106,9 @@ def ended_days(context: dg.ScheduleEvaluationContext, database: DatabaseResource
     return _run(context, day_key(dates[0]), day_key(dates[-1]), "ended days")
 
 
-@dg.schedule(
+@_schedule(
     job=hourly_figures,
     cron_schedule="20 */6 * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
     description=f"Every six hours computes the hours of the last {RECENT_DAYS} days anew: estimates of gaps that have ended, stays "
     "that were told later, a till feed that was loaded. What has not changed stays as it is.",
 )
@@ -110,18 +117,15 @@ def recent_hours(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return _run(context, *last_hours(_tick(context), RECENT_DAYS * 24, with_running=False), "recent hours")
 
 
-@dg.schedule(
+@_schedule(
     job=daily_figures,
     cron_schedule="25 */6 * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
     description=f"Every six hours computes the last {RECENT_DAYS} days anew: hours that a camera gave late, and days that ended while "
     "nothing ran. What has not changed stays as it is.",
 )
 def recent_days(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run of the newest dates."""
-    today = _tick(context).date()
-    return _run(context, day_key(today - RECENT_DAYS * _DAY), day_key(today), "recent days")
+    return _last_days(context, RECENT_DAYS, "recent days")
 
 
 def just_ended(tick: datetime, stores: pd.DataFrame) -> set[tuple[date, bool]]:
@@ -144,11 +148,9 @@ def _instant(day: date, at: clock_time, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, at, zone).astimezone(UTC)
 
 
-@dg.schedule(
+@_schedule(
     job=ended_day_questions,
     cron_schedule="10,40 * * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Twice an hour asks the cameras that can tell for the stays and the spatial heat of days that have just ended, and "
     f"once a night for those of the last {HELD_DAYS} days that are not in yet.",
 )
@@ -156,77 +158,64 @@ def ended_day_answers(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run of the newest dates that may have ended."""
     tick = _tick(context)
     days = HELD_DAYS if (tick.hour, tick.minute) == (_NIGHT_HOUR, 10) else 2
-    return _run(context, day_key(tick.date() - days * _DAY), day_key(tick.date()), "ended day questions")
+    return _last_days(context, days, "ended day questions")
 
 
-@dg.schedule(
+@_schedule(
     job=anomalies,
     cron_schedule="20 * * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
     description=f"At :20 looks for anomalies that began in the last {RECENT_DAYS} days, and once a night for those of the last "
     f"{FOLLOWED_DAYS}; those that have ended are resolved.",
 )
 def recent_anomalies(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run of the newest dates."""
-    tick = _tick(context)
-    days = FOLLOWED_DAYS if tick.hour == _NIGHT_HOUR else RECENT_DAYS
-    return _run(context, day_key(tick.date() - (days - 1) * _DAY), day_key(tick.date()), "anomalies")
+    days = FOLLOWED_DAYS if _tick(context).hour == _NIGHT_HOUR else RECENT_DAYS
+    return _last_days(context, days - 1, "anomalies")
 
 
-@dg.schedule(
+@_schedule(
     job=alerts,
     cron_schedule="2-59/5 * * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Every 5 minutes raises, escalates and resolves alerts by the rules of `retail-sensors alerts rules`.",
 )
 def watch(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run of what is known now."""
-    return dg.RunRequest(run_key=f"alerts {_tick(context).isoformat()}", tags=_LIVE)
+    return _once(context, "alerts", _LIVE)
 
 
-@dg.schedule(
+@_schedule(
     job=watch_cameras,
     cron_schedule="1-59/5 * * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Every 5 minutes looks at how each camera answers.",
 )
 def camera_states(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run of what is known now."""
-    return dg.RunRequest(run_key=f"camera health {_tick(context).isoformat()}", tags=_LIVE)
+    return _once(context, "camera health", _LIVE)
 
 
-@dg.schedule(
+@_schedule(
     job=public_holidays,
     cron_schedule="40 1 * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
     description="At 01:40 brings the public holidays of the stores' countries up to date.",
 )
 def nightly_holidays(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run a day: a new store's country is known the day after."""
-    return dg.RunRequest(run_key=f"public holidays {_tick(context).isoformat()}")
+    return _once(context, "public holidays")
 
 
-@dg.schedule(
+@_schedule(
     job=train_model,
     cron_schedule="0 3 * * 1",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
     description="On Mondays at 03:00 trains the model of the forecasts anew and tests it on the last weeks.",
 )
 def weekly_training(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run a week."""
-    return dg.RunRequest(run_key=f"training {_tick(context).isoformat()}")
+    return _once(context, "training")
 
 
-@dg.schedule(
+@_schedule(
     job=forecasts,
     cron_schedule="25 */6 * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Every six hours at :25, when the hour before is in, predicts the next 168 hours of cameras and stores.",
 )
 def next_hours(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
@@ -235,11 +224,9 @@ def next_hours(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return _run(context, key, key, "forecasts")
 
 
-@dg.schedule(
+@_schedule(
     job=plan_staff,
     cron_schedule="27 * * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
     description="At :27 plans staff for now, the next hour and the rest of the day from the newest forecast.",
 )
 def staff_for_now(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
@@ -248,19 +235,16 @@ def staff_for_now(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return _run(context, key, key, "staff")
 
 
-@dg.schedule(
+@_schedule(
     job=forecast_accuracy,
     cron_schedule="50 * * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
     description="At :50 sets what was counted on days that ended in the last two days beside what was predicted, and once a night on "
     f"those of the last {RECENT_DAYS}: hours that a camera gave late.",
 )
 def recent_accuracy(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run of the newest dates that may have ended."""
-    tick = _tick(context)
-    days = RECENT_DAYS if tick.hour == _NIGHT_HOUR else 2
-    return _run(context, day_key(tick.date() - days * _DAY), day_key(tick.date()), "accuracy")
+    days = RECENT_DAYS if _tick(context).hour == _NIGHT_HOUR else 2
+    return _last_days(context, days, "accuracy")
 
 
 nightly_maintenance = dg.ScheduleDefinition(
