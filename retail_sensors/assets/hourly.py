@@ -63,19 +63,17 @@ def _with_neighbours(
     """The window's rows, and those of the hours around it that the hours to compute need."""
     columns = list(frame.columns)
     first, last = _around(span)
-    before = database.read(table, first, window.start, columns)
-    after = database.read(table, window.end, last, columns)
-    return pd.concat([before, frame, after], ignore_index=True)
+    around = database.read_windows(table, [(first, window.start), (window.end, last)], columns)
+    return pd.concat([frame, around], ignore_index=True)
 
 
 def _like_hours(table: Table, span: TimeWindow, database: DatabaseResource) -> pd.DataFrame:
     """Entries of the hours that stand 1 to 12 weeks before those that are computed; a change of clocks moves them by an hour."""
     columns = [*table.key, "total_entries", "data_completeness"]
     start, end = span.start - _HOUR, span.end + _HOUR
-    if end - start >= _WEEK:
-        return database.read(table, start - PAST_WEEKS * _WEEK, span.start, columns)
-    weeks = range(1, PAST_WEEKS + 1)
-    return pd.concat([database.read(table, start - week * _WEEK, end - week * _WEEK, columns) for week in weeks])
+    # Those that are computed themselves are in the frame already, as they now are.
+    weeks = [week * _WEEK for week in range(1, PAST_WEEKS + 1)]
+    return database.read_windows(table, [(start - week, min(end - week, span.start)) for week in weeks], columns)
 
 
 def _stays(span: TimeWindow, database: DatabaseResource) -> pd.DataFrame:
@@ -92,12 +90,8 @@ def _of_the_window(
     ones, whatever the runs of a back-fill are cut into and in which order they come.
     """
     is_inside = (figures["hour_start"] >= window.start) & (figures["hour_start"] < window.end)
-    stored = pd.concat(
-        [
-            database.read(table, span.start, window.start, list(table.key)),
-            database.read(table, window.end, span.end, list(table.key)),
-        ]
-    )
+    outside = [(span.start, window.start), (window.end, span.end)]
+    stored = database.read_windows(table, outside, list(table.key))
     database.merge(table, figures[~is_inside].merge(stored, on=list(table.key)))
     return figures[is_inside].reset_index(drop=True)
 

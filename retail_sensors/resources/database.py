@@ -1,5 +1,6 @@
 """The database as a Dagster resource; what a connection is belongs in `storage.database`."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache, cached_property
 
@@ -33,8 +34,15 @@ class DatabaseResource(dg.ConfigurableResource):
 
     def read(self, table: Table, start: datetime, end: datetime, columns: list[str] | None = None) -> pd.DataFrame:
         """The table's rows in the half-open window: what an asset needs besides its partitions' inputs."""
+        return self.read_windows(table, [(start, end)], columns)
+
+    def read_windows(
+        self, table: Table, windows: Sequence[tuple[datetime, datetime]], columns: list[str] | None = None
+    ) -> pd.DataFrame:
+        """The table's rows in any of the half-open windows, each once, by one statement."""
+        where = sql.SQL(" OR ").join(sql.SQL("({})").format(window_condition(table, window)) for window in windows)
         with self.database.transaction() as connection:
-            return read_frame(connection, table, window_condition(table, (start, end)), columns=columns)
+            return read_frame(connection, table, where, columns=columns)
 
     def read_all(self, table: Table, columns: list[str] | None = None) -> pd.DataFrame:
         """All rows of a table that stays small."""

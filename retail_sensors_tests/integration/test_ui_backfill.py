@@ -60,7 +60,7 @@ def test_a_backfill_from_the_ui_gives_what_collect_gives(
         hourly = {*COLLECTED, "vca_alarm_status", *HOURLY}
         # The policy makes runs of a day, each from the cameras to the figures.
         assert ranges[KEYS[0], KEYS[23]] == ranges[KEYS[24], KEYS[29]] == hourly
-        assert {"daily_analytics", "store_daily"} in ranges.values()
+        assert {"daily_analytics", "store_daily", "queue_performance_daily"} in ranges.values()
 
         window = TimeWindow(START, END)
         with fresh_database(server_url, template_database) as url:
