@@ -28,7 +28,7 @@ from retail_sensors.analytics.comparisons import COMPLETE
 from retail_sensors.analytics.frames import DAY, Array
 from retail_sensors.analytics.opening import minute_of_week
 from retail_sensors.analytics.quality import Vocabulary, quality_texts
-from retail_sensors.analytics.readings import hour_keys, last_of_each
+from retail_sensors.analytics.readings import day_keys, hour_keys, last_of_each
 from retail_sensors.analytics.roster import LINES, Roster
 from retail_sensors.analytics.store_days import StoreDays, role_stays
 from retail_sensors.tables import HOURLY_ANALYTICS, STORE_HOURLY, Table
@@ -300,7 +300,7 @@ def like_hours(figures: pd.DataFrame, table: Table, past: pd.DataFrame, roster: 
     group = scope * 168 + minute_of_week(wall) // 60
     day = wall // DAY
     usable = np.flatnonzero(complete)
-    usable = usable[last_of_each(group[usable] << 23 | day[usable], [second[usable], entries[usable]])]
+    usable = usable[last_of_each(day_keys(group[usable], day[usable]), [second[usable], entries[usable]])]
     rows = slice(len(past), None)
     like = scores.last_comparable((group[rows], day[rows]), group[usable], day[usable], entries[usable])
     recent = np.where(like.days >= day[rows, None] - 7 * PAST_WEEKS, like.values, np.nan)
@@ -376,10 +376,10 @@ def _checkout(detections: Array, stays: pd.DataFrame, roster: Roster, camera: Ar
     share = frames.numbers(stays, "stay_over_30_s", "region_stays")
     role = _has_role(roster, "checkout")
     known = np.flatnonzero((of >= 0) & np.asarray(role[of, region]))
-    keys = (of[known] * len(LINES) + region[known]) << 23 | day[known]
+    keys = day_keys(of[known] * len(LINES) + region[known], day[known])
     local = layout.wall(layout.store[camera], second) // DAY
     row, column = np.nonzero(role[camera])
-    place = _positions(keys, (camera[row] * len(LINES) + column) << 23 | local[row])
+    place = _positions(keys, day_keys(camera[row] * len(LINES) + column, local[row]))
     reached = detections[row, column] * np.where(place >= 0, np.append(share[known], np.nan)[place], np.nan)
     # NULL in one of the regions makes the whole NULL: half a checkout would halve the rate.
     plain = np.bincount(row, weights=reached, minlength=len(camera))
@@ -497,8 +497,8 @@ def _queue_words(queue: pd.DataFrame, ids: Array, store: Array, day: Array) -> t
     """For each row the peak time of its store's queue, and why a figure of the queue is NULL, as a position in words."""
     what = "queue_performance_daily"
     of = frames.codes(ids, frames.texts(queue, "store_id", what))
-    keys = of << 23 | frames.days(queue, "date", what).astype(np.int64)
-    place = _positions(keys, store << 23 | day)  # -1, the last, where the store has no row
+    keys = day_keys(of, frames.days(queue, "date", what))
+    place = _positions(keys, day_keys(store, day))  # -1, the last, where the store has no row
     peak = np.array([*frames.texts(queue, "queue_peak_time", what), None], dtype=object)
     said = [json.loads(text).get("avg_queue_length", _NO_QUEUE) for text in frames.texts(queue, "quality", what)]
     words = [_NO_QUEUE, *sorted({*said} - {_NO_QUEUE})]
@@ -522,16 +522,16 @@ def _day_scores(
     past = frames.codes(ids, frames.texts(history, table.key[0], table.name))
     then = frames.days(history, "date", table.name)
     known = np.flatnonzero((past >= 0) & ~np.isnan(then))
-    keys = past[known] << 23 | then[known].astype(np.int64)
+    keys = day_keys(past[known], then[known])
     whole, entered = (frames.numbers(history, name, table.name) for name in ("data_completeness", "total_entries"))
     latest = last_of_each(keys, [whole[known], entered[known]])
-    known = known[latest[~np.isin(keys[latest], rows[0] << 23 | rows[1])]]
+    known = known[latest[~np.isin(keys[latest], day_keys(*rows))]]
     scope = np.concatenate([past[known], rows[0]])
     day = np.concatenate([then[known].astype(np.int64), rows[1]])
     whole = np.concatenate([whole[known], frames.numbers(figures, "data_completeness", table.name)])
     off_store = frames.codes(layout.store_ids, frames.texts(holidays, "store_id", "holidays"))
-    off = off_store << 23 | frames.days(holidays, "date", "holidays").astype(np.int64)
-    comparable = (whole >= COMPLETE) & ~np.isin((layout.store[scope] if of_camera else scope) << 23 | day, off)
+    off = day_keys(off_store, frames.days(holidays, "date", "holidays"))
+    comparable = (whole >= COMPLETE) & ~np.isin(day_keys(layout.store[scope] if of_camera else scope, day), off)
     real = ~_says(history, "overall_conversion_rate", PROXY)[known]
     before = (
         entered[known],

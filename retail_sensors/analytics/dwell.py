@@ -30,7 +30,7 @@ from retail_sensors.analytics import frames, jsontext
 from retail_sensors.analytics.frames import DAY, HOUR, Array
 from retail_sensors.analytics.localtime import Calendar, calendar
 from retail_sensors.analytics.quality import Vocabulary, quality_texts
-from retail_sensors.analytics.readings import hour_rows, last_of_each
+from retail_sensors.analytics.readings import day_keys, hour_rows, last_of_each
 from retail_sensors.analytics.roster import LINES, Layout, Roster
 from retail_sensors.errors import ConfigurationError, ContractError
 from retail_sensors.tables.regions import REGION_STAYS, REGIONAL_ANALYTICS, STAY_SECONDS
@@ -94,8 +94,8 @@ def share_occupied_upper(present: Array, group_size: float = 1.0) -> Array:
 
 
 def _keys(sensor: Array, region: Array, day: Array) -> Array:
-    """One integer per camera, region and day that sorts by them; days reach the year 24 800."""
-    return ((sensor << 3) | region) << 23 | day
+    """One integer per camera, region and day that sorts by them."""
+    return day_keys((sensor << 3) | region, day)
 
 
 def region_stays(answers: pd.DataFrame, roster: Roster) -> pd.DataFrame:

@@ -25,7 +25,7 @@ import pandas as pd
 from retail_sensors.analytics import frames, scores
 from retail_sensors.analytics.comparisons import COMPLETE
 from retail_sensors.analytics.frames import Array
-from retail_sensors.analytics.readings import last_of_each
+from retail_sensors.analytics.readings import day_keys, last_of_each, split_day_keys
 from retail_sensors.analytics.roster import Roster
 from retail_sensors.analytics.store_days import StoreDays
 from retail_sensors.errors import ConfigurationError, ContractError
@@ -88,7 +88,6 @@ _QUEUE_DAILY = {
     "wait_p90": "wait_time_90th_percentile",
     "avg_queue_length": "avg_queue_length",
 }
-_DAY_BITS = 23
 _POSITION = {metric.name: position for position, metric in enumerate(METRICS)}
 _COMPLETENESS = _POSITION["data_completeness"]
 
@@ -242,15 +241,10 @@ class _Past:
     value: Array
 
 
-def _keys(store: Array, day: Array) -> Array:
-    """Store and day as one number that sorts by both; days reach the year 24 800."""
-    return (store.astype(np.int64) << _DAY_BITS) | day.astype(np.int64)
-
-
 def _weekly(key: Array) -> tuple[Array, Array]:
     """Group of comparable values (a store and weekday) and day of each store and day."""
-    day = key & ((1 << _DAY_BITS) - 1)
-    return (key >> _DAY_BITS) * 7 + (day + 3) % 7, day
+    store, day = split_day_keys(key)
+    return store * 7 + (day + 3) % 7, day
 
 
 def _past(grid: StoreDays, history: pd.DataFrame, off: Array, computed: Array) -> _Past:
@@ -260,7 +254,7 @@ def _past(grid: StoreDays, history: pd.DataFrame, off: Array, computed: Array) -
     names = np.array([metric.name for metric in METRICS], dtype=object)
     metric = frames.codes(names, frames.texts(history, "metric_name", what))
     known = (store >= 0) & (metric >= 0) & (frames.texts(history, "scope", what) == "store")
-    key = _keys(store, np.nan_to_num(frames.days(history, "date", what)))
+    key = day_keys(store, np.nan_to_num(frames.days(history, "date", what)))
     value = frames.numbers(history, "metric_value", what)
     rows = np.flatnonzero(known & ~np.isin(key, off) & ~np.isin(key, computed))
     rows = rows[last_of_each(key[rows] * len(METRICS) + metric[rows], [value[rows]])]
@@ -283,8 +277,8 @@ def _beside(
     off = np.empty(0, dtype=np.int64)
     if holidays is not None:
         store = frames.codes(grid.layout.store_ids, frames.texts(holidays, "store_id", "holidays"))
-        off = _keys(store, frames.days(holidays, "date", "holidays"))
-    keys = _keys(stores, grid.first + offsets)
+        off = day_keys(store, frames.days(holidays, "date", "holidays"))
+    keys = day_keys(stores, grid.first + offsets)
     past = _past(grid, history, off, keys)
     working = ~np.isin(keys, off)
     organization = _organizations(roster)

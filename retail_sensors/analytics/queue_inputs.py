@@ -14,13 +14,11 @@ import pandas as pd
 from retail_sensors.analytics import frames, jsontext
 from retail_sensors.analytics.frames import DAY, Array
 from retail_sensors.analytics.queueing import HYBRID, by_store_hour
-from retail_sensors.analytics.readings import hour_keys, hour_rows, last_of_each, split_keys
+from retail_sensors.analytics.readings import day_keys, hour_keys, hour_rows, last_of_each, split_day_keys, split_keys
 from retail_sensors.analytics.roster import LINES, Layout, Roster
 
 LOOK_BACK = timedelta(days=7)
 """How old an answer about stays may be that stands for a later day, and how long a till feed may be silent and still be one."""
-
-_DAY_BITS = 23
 
 
 def queue_inputs(
@@ -135,11 +133,12 @@ def _stay_shares(stays: pd.DataFrame, layout: Layout, camera: Array, region: Arr
     answers, share = np.append(answers[order], -1), np.append(share[known][order], np.nan)
     wanted = _region_day(camera, region, day)
     at = np.searchsorted(answers[:-1], wanted, side="right") - 1
-    age = np.where(answers[at] >> _DAY_BITS == wanted >> _DAY_BITS, wanted - answers[at], LOOK_BACK.days + 1)
+    (answered, _), (region_asked, _) = split_day_keys(answers[at]), split_day_keys(wanted)
+    age = np.where(answered == region_asked, wanted - answers[at], LOOK_BACK.days + 1)
     usable = age <= LOOK_BACK.days
     return np.where(usable, share[at], np.nan), usable & (age > 0)
 
 
 def _region_day(camera: Array, region: Array, day: Array) -> Array:
     """One integer per camera, region and day that sorts by them."""
-    return np.asarray(((camera * len(LINES) + region) << _DAY_BITS) | day)
+    return day_keys(camera * len(LINES) + region, day)

@@ -16,6 +16,7 @@ from retail_sensors.analytics.roster import Layout
 
 _IMPUTED = ('"counts": "estimated"', '"counts": "substituted"')
 _SECOND_BITS = 34  # 2**34 seconds reach the year 2514
+_DAY_BITS = 23  # 2**23 days reach the year 24 936
 
 
 def hour_keys(scope: Array, second: Array) -> Array:
@@ -26,6 +27,16 @@ def hour_keys(scope: Array, second: Array) -> Array:
 def split_keys(keys: Array) -> tuple[Array, Array]:
     """Scope and instant of each key."""
     return keys >> _SECOND_BITS, keys & ((1 << _SECOND_BITS) - 1)
+
+
+def day_keys(scope: Array, day: Array) -> Array:
+    """One integer per (scope, day since 1970) that sorts by scope, then by day."""
+    return (scope.astype(np.int64) << _DAY_BITS) | day.astype(np.int64)
+
+
+def split_day_keys(keys: Array) -> tuple[Array, Array]:
+    """Scope and day of each key."""
+    return keys >> _DAY_BITS, keys & ((1 << _DAY_BITS) - 1)
 
 
 def last_of_each(keys: Array, ties: list[Array]) -> Array:

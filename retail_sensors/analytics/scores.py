@@ -20,6 +20,7 @@ import numpy as np
 from retail_sensors.analytics import frames
 from retail_sensors.analytics.comparisons import YEAR
 from retail_sensors.analytics.frames import Array
+from retail_sensors.analytics.readings import day_keys, split_day_keys
 
 MOST, LEAST = 8, 4
 """How many comparable values are looked at, and how many are needed."""
@@ -32,7 +33,6 @@ STEADY = 0.01
 
 IMPROVING, STABLE, DECLINING = "improving", "stable", "declining"
 
-_DAY_BITS = 23
 _PAIRS = np.triu_indices(MOST, k=1)
 _CHUNK = 100_000  # rows whose 28 slopes are held at a time
 
@@ -59,18 +59,18 @@ def last_comparable(
     ones are passed over. Groups and days are whole numbers from 0. `including`: the value of the row's own day is one of them.
     """
     known = ~np.isnan(value)
-    key = (group[known].astype(np.int64) << _DAY_BITS) | day[known].astype(np.int64)
+    key = day_keys(group[known], day[known])
     order = np.argsort(key)
     key, taken = key[order], value[known][order]
-    wanted = (rows[0].astype(np.int64) << _DAY_BITS) | rows[1].astype(np.int64)
+    wanted = day_keys(*rows)
     end = np.searchsorted(key, wanted, side="right" if including else "left")
     oldest = np.maximum(rows[1].astype(np.int64) - YEAR, 0)
-    start = np.searchsorted(key, (rows[0].astype(np.int64) << _DAY_BITS) | oldest)
+    start = np.searchsorted(key, day_keys(rows[0], oldest))
     place = end[:, None] + np.arange(-MOST, 0)
     inside = place >= start[:, None]
     place = np.where(inside, place, len(key))
     values = np.append(taken, np.nan)[place]
-    days = np.append((key & ((1 << _DAY_BITS) - 1)).astype(np.float64), np.nan)[place]
+    days = np.append(split_day_keys(key)[1].astype(np.float64), np.nan)[place]
     return Like(values, days)
 
 

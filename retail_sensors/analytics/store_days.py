@@ -10,10 +10,9 @@ import pandas as pd
 
 from retail_sensors.analytics import frames
 from retail_sensors.analytics.frames import DAY, Array
-from retail_sensors.analytics.readings import hour_keys, last_of_each
+from retail_sensors.analytics.readings import day_keys, hour_keys, last_of_each, split_day_keys
 from retail_sensors.analytics.roster import Layout, Roster
 
-_DATE = (1 << 23) - 1
 """Bits of a day in a key of store and day; days reach the year 24 800."""
 
 
@@ -82,21 +81,22 @@ def role_stays(stays: pd.DataFrame, roster: Roster, role: str, column: str) -> p
     rows = np.flatnonzero((camera >= 0) & np.isin(region, regions[owner >= 0]))
     day = frames.days(stays, "date", what)[rows].astype(np.int64)
     detections, share = (frames.numbers(stays, name, what)[rows] for name in ("detections", column))
-    once = last_of_each(region[rows] << 23 | day, [detections, share])
+    once = last_of_each(day_keys(region[rows], day), [detections, share])
     camera, day, detections, share = camera[rows][once], day[once], detections[once], share[once]
-    keys, cell = np.unique(layout.store[camera] << 23 | day, return_inverse=True)
+    keys, cell = np.unique(day_keys(layout.store[camera], day), return_inverse=True)
     total = np.bincount(cell, weights=detections, minlength=len(keys))
     weighted = np.bincount(cell, weights=np.where(detections == 0, 0.0, detections * share), minlength=len(keys))
 
     expected = owner[owner >= 0]
     expected = expected[layout.active[expected]]
-    at = (layout.store[expected] == keys[:, None] >> 23) & ~(keys[:, None] & _DATE < layout.installed[expected])
+    store, date = split_day_keys(keys)
+    at = (layout.store[expected] == store[:, None]) & ~(date[:, None] < layout.installed[expected])
     silent = frames.tally(cell, layout.active[camera], len(keys)) < at.sum(axis=1)
     total = np.where(silent, np.nan, total)
     return pd.DataFrame(
         {
-            "store_id": layout.store_ids[keys >> 23],
-            "date": (keys & _DATE).astype("datetime64[D]").astype(object),
+            "store_id": layout.store_ids[store],
+            "date": date.astype("datetime64[D]").astype(object),
             "detections": total,
             column: frames.ratio(weighted, total),
         }
