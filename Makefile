@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: env demo up down test check bench bench-analytics clean
+.PHONY: env demo up down test check simulate-week bench bench-analytics clean
 
 env: $(STAMP)
 
@@ -32,6 +32,12 @@ check: env
 	$(BIN)/mypy
 	$(BIN)/retail-sensors exec dg check defs
 	$(BIN)/python -m pytest -q retail_sensors_tests/contract/test_docs.py
+
+# DAYS=1 TICK=180 takes minutes; the whole week with every tick (TICK=5) takes hours.
+DAYS ?= 7
+TICK ?= 15
+simulate-week: env
+	$(BIN)/python -m retail_sensors_tests.week --days $(DAYS) --tick $(TICK)
 
 bench: env
 	$(BIN)/python -m benchmarks

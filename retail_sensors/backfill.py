@@ -138,15 +138,16 @@ def collect_range(
     window: TimeWindow,
     cameras: list[str],
     *,
+    in_full: bool = False,
     overwrite: bool = False,
     verbose: bool = False,
     with_outlook: bool = False,
     on_progress: Callable[[int, int, str], None] | None = None,
     defs: dg.Definitions | None = None,
 ) -> Report:
-    """Collects the window from the named cameras (none named: all active ones), then computes its days.
+    """Collects the window from the cameras that the words mean (none: all active ones), then computes its days.
 
-    `with_outlook`: then looks for anomalies of the last days, predicts the next ones and evaluates the alert rules, as the
+    `in_full`: asks every question also of cameras at whose address nobody has answered lately. `with_outlook`: then looks for anomalies of the last days, predicts the next ones and evaluates the alert rules, as the
     schedules do.
     Raises ConfigurationError for a window or a camera that cannot be meant, DatabaseUnavailableError.
     """
@@ -169,7 +170,7 @@ def collect_range(
         for done, step in enumerate(chain(steps, outlook(_now) if with_outlook else ())):
             if on_progress:
                 on_progress(done, total, f"{step.what} from {step.first}" if step.first else step.what)
-            _run(step, report, instance, defs, overwrite=overwrite, verbose=verbose)
+            _run(step, report, instance, defs, in_full=in_full, overwrite=overwrite, verbose=verbose)
     if on_progress:
         on_progress(total, total, "collected")
     report.cameras = _outcomes(database, window, chosen, now)
@@ -182,6 +183,7 @@ def _run(
     instance: dg.DagsterInstance,
     defs: dg.Definitions,
     *,
+    in_full: bool,
     overwrite: bool,
     verbose: bool,
 ) -> None:
@@ -189,7 +191,8 @@ def _run(
 
     config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "INFO" if verbose else "CRITICAL"}}}}
     asked = [table.name for table in (*_RAW_TABLES, *_DAY_TABLES) if table.name in step.assets]
-    config["ops"] = {name: {"config": {"cameras": list(step.cameras), "overwrite": overwrite}} for name in asked}
+    chosen = {"cameras": list(step.cameras), "in_full": in_full, "overwrite": overwrite}
+    config["ops"] = {name: {"config": chosen} for name in asked}
     result = defs.resolve_job_def(step.job).execute_in_process(
         instance=instance,
         tags=range_tags(step.first, step.last) if step.first else None,

@@ -76,7 +76,10 @@ class Cycle:
 
 
 class Bridge:
-    """Cycles over the named cameras (none named: all active ones) and the last `hours` hours."""
+    """Cycles over the last `hours` hours of the cameras that words mean, as `analytics.selection` reads them; none: all active ones.
+
+    A cycle asks anew who is meant: a camera that joins a group joins with the next one.
+    """
 
     def __init__(self, cameras: list[str], hours: int, *, clock: Callable[[], datetime], verbose: bool = False) -> None:
         self._cameras = cameras

@@ -15,6 +15,7 @@ from retail_sensors.assets.hourly import HOURLY_ASSETS
 from retail_sensors.assets.inputs import INPUT_ASSETS
 from retail_sensors.assets.kpi import KPI_ASSETS
 from retail_sensors.assets.missing import MISSING_ASSETS
+from retail_sensors.assets.notifications import NOTIFICATION_ASSETS
 from retail_sensors.assets.predictions import ACCURACY_ASSETS, MODEL_ASSETS, PREDICTION_ASSETS
 from retail_sensors.assets.queues import QUEUE_DAILY_ASSETS, QUEUE_HOURLY_ASSETS
 from retail_sensors.assets.raw import RAW_ASSETS
@@ -25,14 +26,16 @@ from retail_sensors.jobs import JOBS
 from retail_sensors.resources.cameras import CamerasResource
 from retail_sensors.resources.clock import ClockResource
 from retail_sensors.resources.database import DatabaseResource
+from retail_sensors.resources.notifier import NotifierResource
 from retail_sensors.schedules import SCHEDULES
 from retail_sensors.sensors import SENSORS
+from retail_sensors.sensors.alarms import REALTIME_ASSETS
 
 
 def build_defs(**overrides: Any) -> dg.Definitions:
-    """Fresh definitions; `overrides` replace resources by their key (`clock`, `database`, `cameras`, `io_manager`).
+    """Fresh definitions; `overrides` replace resources by their key (`clock`, `database`, `cameras`, `io_manager`, `notifier`).
 
-    The cameras and the IO manager use the clock and the database that are given.
+    Cameras, IO manager and notifier use the clock and the database that are given.
     """
     clock = overrides.get("clock") or ClockResource()
     database = overrides.get("database") or DatabaseResource()
@@ -41,12 +44,14 @@ def build_defs(**overrides: Any) -> dg.Definitions:
         "database": database,
         "cameras": CamerasResource(database=database, clock=clock),
         "io_manager": PostgresIOManager(database=database),
+        "notifier": NotifierResource(database=database, clock=clock),
     }
     if unknown := overrides.keys() - resources.keys():
         raise TypeError(f"build_defs has no resource {', '.join(sorted(unknown))}; it has {', '.join(resources)}.")
     return dg.Definitions(
         assets=[
             *RAW_ASSETS,
+            *REALTIME_ASSETS,
             *MISSING_ASSETS,
             *HOURLY_ASSETS,
             *QUEUE_HOURLY_ASSETS,
@@ -58,6 +63,7 @@ def build_defs(**overrides: Any) -> dg.Definitions:
             *KPI_ASSETS,
             *ANOMALY_ASSETS,
             *ALERT_ASSETS,
+            *NOTIFICATION_ASSETS,
             *HEALTH_ASSETS,
             *MODEL_ASSETS,
             *PREDICTION_ASSETS,

@@ -1,31 +1,51 @@
 """The fleet file: stores and cameras as a person writes them down, read and checked.
 
-Two forms are read, YAML or JSON alike: `stores` and `cameras` of one organization, and the sensor file of the integration
-guide (one camera, or a list of them). Here belongs everything that can be said from the file alone; what is registered
-already, and writing, belong in `storage.fleet`. A file with faults is refused whole, with every fault's line and field.
+Two forms are read, YAML or JSON alike: `stores`, `groups` and `cameras` of one organization or of several, and the sensor file of the
+integration guide (one camera, or a list of them). Here belongs everything that can be said from the file alone: single fields in
+`fleet_fields`, places and groups in `fleet_places`. What is registered already, and writing, belong in `storage.fleet`. A file with
+faults is refused whole, with every fault's line and field.
 """
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, time
+from datetime import time
 from decimal import Decimal
-from functools import cache
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
-from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from retail_sensors.connectors.base import HISTORY_ENDPOINTS, Endpoint
+from retail_sensors.errors import ConfigurationError
+from retail_sensors.fleet_fields import (
+    Count,
+    Country,
+    Day,
+    Entry,
+    Host,
+    LineNumber,
+    Name,
+    Names,
+    OpeningHours,
+    Port,
+    Reference,
+    RegionNumber,
+    Tags,
+    Text,
+    TimeOfDay,
+    Way,
+    Zone,
+    normal_host,
+    one_of,
+    shown,
+)
+from retail_sensors.fleet_places import GroupEntry, LocationEntry, name_alone, otherwise_written
 from retail_sensors.marked_yaml import Fault, Location, MarkedText, Value, parse, read_text, refusal
-from retail_sensors.secrets import check_reference
 from retail_sensors.tables.queues import SERVICE_RATE_PER_MINUTE, TARGET_MINUTES, TARGET_SHARE
+from retail_sensors.words import did_you_mean
 
 DEFAULT_ORGANIZATION = "Default"
 VENDORS = ("milesight",)
@@ -34,234 +54,12 @@ VENDORS = ("milesight",)
 LINE_ROLES = ("entrance", "passerby", "internal")
 REGION_ROLES = ("entrance", "queue", "checkout", "zone")
 TRAFFIC_BASES = ("entries", "exits", "mean")
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
-_MAX_INTEGER = 2**31 - 1
-_MINUTES_A_DAY = 24 * 60
-_SPAN = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)\s*-\s*(?:([01]?\d|2[0-3]):([0-5]\d)|(24):(00))")
-_DAY_OR_RANGE = re.compile(rf"({'|'.join(WEEKDAYS)})(?:-({'|'.join(WEEKDAYS)}))?")
-_HOST_NAME = re.compile(
-    r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?"
-)
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'X'?` where something known is near the word, else nothing."""
-    by_folded = {candidate.casefold(): candidate for candidate in known}
-    near = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
-    return f"; did you mean {by_folded[near[0]]!r}?" if near else ""
-
-
-@cache
-def _zones() -> frozenset[str]:
-    # Two entries of some systems' zone folders are not zones that another system would know.
-    return frozenset(available_timezones() - {"localtime", "Factory"})
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list"
-    text = str(value)
-    return repr(text if len(text) <= 60 else text[:57] + "...")
-
-
-# Fields -----------------------------------------------------------------------------------------------------------------
-
-
-def _one_of(known: Sequence[str]) -> BeforeValidator:
-    def check(value: object) -> object:
-        if isinstance(value, str) and value in known:
-            return value
-        suggestion = did_you_mean(value, known) if isinstance(value, str) else ""
-        raise ValueError(f"{_shown(value)} is not one of {', '.join(known)}{suggestion}")
-
-    return BeforeValidator(check)
-
-
-def _number_of(kind: str) -> BeforeValidator:
-    def check(value: object) -> object:
-        if str(value) in ("1", "2", "3", "4"):
-            return int(str(value))
-        raise ValueError(f"{_shown(value)} is not a {kind} of a camera; they are 1 to 4")
-
-    return BeforeValidator(check)
-
-
-def _check_way(value: object) -> object:
-    """The camera, None for the region's own, and the number of a region."""
-    camera, _, number = str(value).rpartition(":")
-    if isinstance(value, str) and number.strip() in ("1", "2", "3", "4") and (camera.strip() or ":" not in value):
-        return camera.strip() or None, int(number)
-    raise ValueError(f"{_shown(value)} is not a region; write its number, or CAMERA:NUMBER for one of another camera")
-
-
-def _check_name(value: str) -> str:
-    if any(ord(character) < 32 for character in value):
-        raise ValueError("must be one line of text")
-    return value
-
-
-def _check_zone(value: str) -> str:
-    if value not in _zones():
-        raise ValueError(f"{_shown(value)} is not an IANA zone{did_you_mean(value, _zones())}")
-    return value
-
-
-def normal_host(value: str) -> str:
-    """Address or host name as it is compared and stored: lower case, addresses in their shortest form.
-
-    ValueError for anything else; it does not repeat user names or passwords that were written into the host.
-    """
-    if "://" in value:
-        raise ValueError(f"must be the address alone, without {value.partition('://')[0][:10]}://")
-    if "@" in value:
-        raise ValueError("must not hold a user or password; write username, and password as env:NAME or file:PATH")
-    bare = value.removeprefix("[").removesuffix("]")
-    try:
-        return ip_address(bare).compressed
-    except ValueError:
-        pass
-    if re.fullmatch(r"[^:/]+:\d+", value):
-        raise ValueError("must be the address alone; write the port in the field port")
-    lowered = value.lower()
-    if not _HOST_NAME.fullmatch(lowered) or re.fullmatch(r"[\d.]+", lowered):
-        raise ValueError(f"{_shown(value)} is neither an address nor a host name")
-    return lowered.removesuffix(".")
-
-
-def _check_date(value: object) -> object:
-    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
-        try:
-            return date.fromisoformat(value)
-        except ValueError:
-            pass
-    if type(value) is date:
-        return value
-    raise ValueError(f"{_shown(value)} is not a date; write YYYY-MM-DD")
-
-
-def _check_time(value: object) -> object:
-    if isinstance(value, str) and re.fullmatch(r"([01]?\d|2[0-3]):[0-5]\d", value):
-        return time.fromisoformat(value.zfill(5))
-    raise ValueError(f"{_shown(value)} is not a time of day; write HH:MM")
-
-
-def _check_country(value: str) -> str:
-    if not re.fullmatch("[A-Z]{2}", value):
-        raise ValueError(f"{_shown(value)} is not a country; write its two letters of ISO 3166, such as PT")
-    return value
-
-
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_check_name)]
-Text = Annotated[str, Field(max_length=2000)]
-Zone = Annotated[str, AfterValidator(_check_zone)]
-Host = Annotated[str, AfterValidator(normal_host)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Count = Annotated[int, Field(gt=0, le=_MAX_INTEGER)]
-Reference = Annotated[str, AfterValidator(check_reference)]
-Day = Annotated[date, BeforeValidator(_check_date)]
-TimeOfDay = Annotated[time, BeforeValidator(_check_time)]
-LineNumber = Annotated[int, _number_of("line")]
-RegionNumber = Annotated[int, _number_of("region")]
-Way = Annotated[tuple[str | None, int], BeforeValidator(_check_way)]
-
-
-# Opening hours ----------------------------------------------------------------------------------------------------------
-
-
-def _check_weekdays(value: object) -> object:
-    if isinstance(value, str) and _DAY_OR_RANGE.fullmatch(value):
-        return value
-    suggestion = did_you_mean(value, WEEKDAYS) if isinstance(value, str) else ""
-    raise ValueError(
-        f"{_shown(value)} is neither a weekday ({', '.join(WEEKDAYS)}) nor a range such as mon-sat{suggestion}"
-    )
-
-
-def _check_spans(value: object) -> object:
-    """The spans of one day as pairs of HH:MM; nothing and `closed` are no span at all."""
-    if value is None or value == "closed":
-        return []
-    texts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(texts, list):
-        raise ValueError('must be a span such as "10:00-21:00", or a list of them')  # noqa: TRY004 -- pydantic's contract
-    return [_span(text) for text in texts]
-
-
-def _span(text: object) -> list[str]:
-    found = _SPAN.fullmatch(text.strip()) if isinstance(text, str) else None
-    if found is None:
-        raise ValueError(f'{_shown(text)} is not a span of opening hours; write it like "10:00-21:00"')
-    start = f"{found[1]:0>2}:{found[2]}"
-    end = f"{found[3] or found[5]:0>2}:{found[4] or found[6]}"
-    if start == end:
-        raise ValueError(f"{_shown(text)} has no length; a day that never closes is 00:00-24:00")
-    return [start, end]
-
-
-def _minutes(clock: str) -> int:
-    hours, minutes = clock.split(":")
-    return int(hours) * 60 + int(minutes)
-
-
-def _check_week(spans: dict[str, list[list[str]]]) -> dict[str, list[list[str]]]:
-    """The spans by single weekday, in the order of the week and of the day; a closed day is left out."""
-    week: dict[str, list[list[str]]] = {}
-    given_by: dict[str, str] = {}
-    for key, value in spans.items():
-        for day in _days(key):
-            if given_by.setdefault(day, key) != key:
-                raise ValueError(f"{day} is given twice, by {given_by[day]} and by {key}")
-            week[day] = sorted(value)
-    intervals = sorted(
-        (
-            number * _MINUTES_A_DAY + _minutes(start),
-            number * _MINUTES_A_DAY + _minutes(end) + (_MINUTES_A_DAY if _minutes(end) <= _minutes(start) else 0),
-            f"{day} {start}-{end}",
-        )
-        for number, day in enumerate(WEEKDAYS)
-        for start, end in week.get(day, [])
-    )
-    if not intervals:
-        raise ValueError("never opens; leave opening_hours out where they are not known")
-    first_start, _, first = intervals[0]
-    for (_, end, earlier), (start, _, later) in zip(
-        intervals, [*intervals[1:], (first_start + 7 * _MINUTES_A_DAY, 0, first)], strict=True
-    ):
-        if end > start:
-            raise ValueError(f"{earlier} and {later} overlap")
-    return {day: week[day] for day in WEEKDAYS if week.get(day)}
-
-
-def _days(key: str) -> list[str]:
-    first, _, last = key.partition("-")
-    start, end = WEEKDAYS.index(first), WEEKDAYS.index(last or first)
-    return [WEEKDAYS[(start + step) % 7] for step in range((end - start) % 7 + 1)]
-
-
-OpeningHours = Annotated[
-    dict[Annotated[str, BeforeValidator(_check_weekdays)], Annotated[list[list[str]], BeforeValidator(_check_spans)]],
-    AfterValidator(_check_week),
-]
 
 
 # The form of stores and cameras -----------------------------------------------------------------------------------------
 
 
-class _Entry(BaseModel):
-    """One mapping of the file; a field that is written without a value counts as left out."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _leave_out_nothing(cls, data: object) -> object:
-        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
-
-
-class CheckoutEntry(_Entry):
+class CheckoutEntry(Entry):
     """The tills of one shop: lanes, customers a minute and lane, which share shall wait how long, visitors a staff hour."""
 
     lanes: Count | None = None
@@ -271,35 +69,36 @@ class CheckoutEntry(_Entry):
     star_target: Annotated[float, Field(gt=0)] | None = None
 
 
-class StoreEntry(_Entry):
-    """One shop of the file."""
+class StoreEntry(Entry):
+    """One shop of the file. `organization` None: the file's."""
 
     name: Name
+    organization: Name | None = None
     timezone: Zone
-    country: Annotated[str, AfterValidator(_check_country)] | None = None
+    country: Country | None = None
     capacity: Count | None = None
     area_sqm: Annotated[Decimal, Field(gt=0, lt=10**9)] | None = None
-    traffic_basis: Annotated[str, _one_of(TRAFFIC_BASES)] = "entries"
+    traffic_basis: Annotated[str, one_of(TRAFFIC_BASES)] = "entries"
     passerby_excludes_entrants: bool = False
     occupancy_reset_time: TimeOfDay = time(4)
     opening_hours: OpeningHours | None = None
     checkout: CheckoutEntry | None = None
 
 
-class LineEntry(_Entry):
+class LineEntry(Entry):
     """What one counting line stands for; a bare role is short for it."""
 
-    role: Annotated[str, _one_of(LINE_ROLES)] = "entrance"
+    role: Annotated[str, one_of(LINE_ROLES)] = "entrance"
     inverted: bool = False
     name: Name | None = None
 
 
-class RegionEntry(_Entry):
+class RegionEntry(Entry):
     """What one region stands for. `adjacent`: the regions that people walk on to; None: all others of the camera."""
 
     name: Name | None = None
     type: Name | None = None
-    role: Annotated[str, _one_of(REGION_ROLES)] = "zone"
+    role: Annotated[str, one_of(REGION_ROLES)] = "zone"
     capacity: Count | None = None
     business_purpose: Text | None = None
     adjacent: Annotated[list[Way], Field(min_length=1)] | None = None
@@ -313,16 +112,23 @@ def _all_entrances(count: int = 4) -> dict[int, LineEntry]:
     return {line: LineEntry() for line in range(1, count + 1)}
 
 
-class CameraEntry(_Entry):
-    """One camera of the file. `enabled` None: as it is registered, and enabled where it is new."""
+class CameraEntry(Entry):
+    """One camera of the file. `organization` None: the file's.
+
+    `enabled`, `groups`, `tags` None and a `location` without a place: as it is registered, and where it is new enabled, in no
+    group, without tags and with a place that is not known.
+    """
 
     name: Name
     store: Name | None = None
     host: Host
     port: Port = 80
-    vendor: Annotated[str, _one_of(VENDORS)] = "milesight"
+    organization: Name | None = None
+    vendor: Annotated[str, one_of(VENDORS)] = "milesight"
     timezone: Zone | None = None
-    location: Text | None = None
+    location: Annotated[LocationEntry, BeforeValidator(name_alone)] | None = None
+    groups: Names | None = None
+    tags: Tags | None = None
     username: Name | None = None
     password: Reference | None = None
     lines: Annotated[dict[LineNumber, Annotated[LineEntry, BeforeValidator(_role_alone)]], Field(min_length=1)] = Field(
@@ -330,44 +136,47 @@ class CameraEntry(_Entry):
     )
     regions: dict[RegionNumber, RegionEntry] = Field(default_factory=dict)
     heat_scale: Annotated[float, Field(gt=0)] = 1.0
-    endpoints: Annotated[list[Annotated[Endpoint, _one_of(tuple(Endpoint))]], Field(min_length=1)] = list(Endpoint)
-    retention_days: dict[Annotated[Endpoint, _one_of(HISTORY_ENDPOINTS)], Annotated[int, Field(gt=0, le=36500)]] = (
-        Field(default_factory=dict)
+    endpoints: Annotated[list[Annotated[Endpoint, one_of(tuple(Endpoint))]], Field(min_length=1)] = Field(
+        default_factory=lambda: list(Endpoint)
+    )
+    retention_days: dict[Annotated[Endpoint, one_of(HISTORY_ENDPOINTS)], Annotated[int, Field(gt=0, le=36500)]] = Field(
+        default_factory=dict
     )
     installed_on: Day | None = None
     enabled: bool | None = None
 
 
-class _FleetForm(_Entry):
+class _FleetForm(Entry):
     organization: Name | None = None
     stores: list[StoreEntry] = Field(default_factory=list)
+    groups: list[GroupEntry] = Field(default_factory=list)
     cameras: list[CameraEntry] = Field(default_factory=list)
 
 
 # The form of the integration guide --------------------------------------------------------------------------------------
 
 
-class _GuideAuth(_Entry):
+class _GuideAuth(Entry):
     # The collector finds out by itself which of the two the camera wants.
     type: Literal["basic", "digest"] = "basic"
     username: Name
     password: Reference | None = None
 
 
-class _GuideConnection(_Entry):
+class _GuideConnection(Entry):
     host: Host
     port: Port = 80
     auth: _GuideAuth | None = None
 
 
-class _GuideMapping(_Entry):
+class _GuideMapping(Entry):
     supports_regional_counting: bool = True
     supports_real_time_status: bool = True
     line_count: Annotated[int, Field(ge=1, le=4)] = 4
     region_count: Annotated[int, Field(ge=0, le=4)] = 0
 
 
-class _GuideForm(_Entry):
+class _GuideForm(Entry):
     sensor_id: Text | None = None
     sensor_name: Name
     connection: _GuideConnection
@@ -389,7 +198,7 @@ class _GuideForm(_Entry):
             host=self.connection.host,
             port=self.connection.port,
             timezone=self.timezone,
-            location=self.location,
+            location=None if self.location is None else LocationEntry(name=self.location),
             username=auth.username if auth else None,
             password=auth.password if auth else None,
             lines=_all_entrances(supported.line_count),
@@ -399,10 +208,12 @@ class _GuideForm(_Entry):
 
 
 _GUIDE_FIELDS: Mapping[str, Location] = {"name": ("sensor_name",), "host": ("connection", "host")}
-_ENTRIES: Mapping[str, type[_Entry]] = {
+_ENTRIES: Mapping[str, type[Entry]] = {
     "stores": StoreEntry,
     "checkout": CheckoutEntry,
+    "groups": GroupEntry,
     "cameras": CameraEntry,
+    "location": LocationEntry,
     "lines": LineEntry,
     "regions": RegionEntry,
     "connection": _GuideConnection,
@@ -411,7 +222,7 @@ _ENTRIES: Mapping[str, type[_Entry]] = {
 }
 
 
-_Form = TypeVar("_Form", bound=_Entry)
+_Form = TypeVar("_Form", bound=Entry)
 
 
 # Reading ----------------------------------------------------------------------------------------------------------------
@@ -423,9 +234,14 @@ class FleetFile:
 
     organization: str | None
     stores: tuple[StoreEntry, ...]
+    groups: tuple[GroupEntry, ...]
     cameras: tuple[CameraEntry, ...]
     text: MarkedText
     camera_locations: tuple[Location, ...]
+
+    def organization_of(self, entry: StoreEntry | GroupEntry | CameraEntry) -> str:
+        """The retailer that a store, group or camera of the file belongs to."""
+        return entry.organization or self.organization or DEFAULT_ORGANIZATION
 
     def camera_fault(self, index: int, field: str, sentence: str) -> Fault:
         """A fault of one camera's field that only the registry can know."""
@@ -469,9 +285,20 @@ def _read_form(value: dict[str, Value], marked: MarkedText, faults: list[Fault])
     cameras = list(enumerate(raw_cameras)) if isinstance(raw_cameras, list) else []
     raw_stores = value.get("stores")
     stores = list(enumerate(raw_stores)) if isinstance(raw_stores, list) else []
-    if not raw_cameras and not raw_stores:
-        faults.append(marked.fault((), "holds neither cameras nor stores"))
-    faults += _doubled(marked, [(("stores", index, "name"), _get(store, "name")) for index, store in stores])
+    raw_groups = value.get("groups")
+    groups = list(enumerate(raw_groups)) if isinstance(raw_groups, list) else []
+    if not raw_cameras and not raw_stores and not raw_groups:
+        faults.append(marked.fault((), "holds neither cameras nor stores nor groups"))
+    for organization in {str(_get(entry, "organization")) for _, entry in (*stores, *groups)}:
+        for kind, entries in (("stores", stores), ("groups", groups)):
+            faults += _doubled(
+                marked,
+                [
+                    ((kind, index, "name"), _get(entry, "name"))
+                    for index, entry in entries
+                    if str(_get(entry, "organization")) == organization
+                ],
+            )
     faults += _doubled(marked, [(("cameras", index, "name"), _get(camera, "name")) for index, camera in cameras])
     faults += _doubled_addresses(
         marked,
@@ -491,7 +318,26 @@ def _read_form(value: dict[str, Value], marked: MarkedText, faults: list[Fault])
         return None
     faults += _ways_to_nowhere(marked, form.cameras)
     locations: list[Location] = [("cameras", index) for index in range(len(form.cameras))]
-    return FleetFile(form.organization, tuple(form.stores), tuple(form.cameras), marked, tuple(locations))
+    fleet = FleetFile(
+        form.organization, tuple(form.stores), tuple(form.groups), tuple(form.cameras), marked, tuple(locations)
+    )
+    faults += _groups_written_twice(fleet)
+    return fleet
+
+
+def _groups_written_twice(fleet: FleetFile) -> Iterator[Fault]:
+    """Names of groups of one organization that differ only in case."""
+    written: dict[tuple[str, str], str] = {}
+    places: list[tuple[str, str, Location]] = [
+        (fleet.organization_of(group), group.name, ("groups", index, "name"))
+        for index, group in enumerate(fleet.groups)
+    ]
+    for index, camera in enumerate(fleet.cameras):
+        places += [(fleet.organization_of(camera), name, ("cameras", index, "groups")) for name in camera.groups or ()]
+    for organization, name, location in places:
+        first = written.setdefault((organization, name.lower()), name)
+        if otherwise_written(name, [first]):
+            yield fleet.text.fault(location, f"group {name!r} is written {first!r} elsewhere; write it one way")
 
 
 def _ways_to_nowhere(marked: MarkedText, cameras: Sequence[CameraEntry]) -> Iterator[Fault]:
@@ -525,7 +371,7 @@ def _read_guide(value: list[Value] | dict[str, Value], marked: MarkedText, fault
         ],
     )
     entries = [form.entry() for form in forms if form is not None]
-    return FleetFile(None, (), tuple(entries), marked, tuple(location for location, _ in sensors))
+    return FleetFile(None, (), (), tuple(entries), marked, tuple(location for location, _ in sensors))
 
 
 def _get(value: Value, key: str) -> Value:
@@ -538,7 +384,7 @@ def _doubled(marked: MarkedText, names: Iterable[tuple[Location, Value]]) -> Ite
         if isinstance(name, str) and first.setdefault(name.strip(), location) != location:
             line = marked.line(first[name.strip()])
             yield marked.fault(
-                location, f"{_shown(name.strip())} is the name of another, in line {line}; names are unique"
+                location, f"{shown(name.strip())} is the name of another, in line {line}; names are unique"
             )
 
 
@@ -569,7 +415,23 @@ def _validated(
     return None
 
 
-def _explained(form: type[_Entry], details: ErrorDetails) -> tuple[Location, str]:
+def checked(form: type[_Form], fields: Mapping[str, object], options: Mapping[str, str]) -> _Form:
+    """An entry whose fields were not written in a file; ConfigurationError with every fault, told by what `options` call it."""
+    try:
+        # As in a file, a value is the text that was written.
+        return form.model_validate({field: value for field, value in fields.items() if value is not None})
+    except ValidationError as error:
+        told = [_explained(form, details) for details in error.errors(include_url=False)]
+        raise ConfigurationError(
+            "\n".join(
+                (f"{options.get(str(location[0]), str(location[0]))}: " if location else "")
+                + (sentence if sentence.endswith("?") else f"{sentence}.")
+                for location, sentence in told
+            )
+        ) from None
+
+
+def _explained(form: type[Entry], details: ErrorDetails) -> tuple[Location, str]:
     """Where one fault is and what to say about it."""
     location = tuple(part for part in details["loc"] if part != "[key]")
     kind = details["type"]
@@ -582,9 +444,9 @@ def _explained(form: type[_Entry], details: ErrorDetails) -> tuple[Location, str
     if kind == "value_error":
         return location, str(context["error"])
     if kind == "literal_error":
-        return location, f"{_shown(details['input'])} is not one of {context['expected']}"
+        return location, f"{shown(details['input'])} is not one of {context['expected']}"
     if kind in _SENTENCES:
-        return location, _SENTENCES[kind](_shown(details["input"]), context)
+        return location, _SENTENCES[kind](shown(details["input"]), context)
     return location, details["msg"][:1].lower() + details["msg"][1:]
 
 

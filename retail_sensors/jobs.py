@@ -17,6 +17,7 @@ from retail_sensors.assets.hourly import HOURLY_ASSETS
 from retail_sensors.assets.inputs import INPUT_ASSETS
 from retail_sensors.assets.kpi import KPI_ASSETS
 from retail_sensors.assets.missing import MISSING_ASSETS
+from retail_sensors.assets.notifications import NOTIFICATION_ASSETS
 from retail_sensors.assets.predictions import ACCURACY_ASSETS, MODEL_ASSETS, PREDICTION_ASSETS
 from retail_sensors.assets.queues import QUEUE_DAILY_ASSETS, QUEUE_HOURLY_ASSETS
 from retail_sensors.assets.raw import RAW_ASSETS
@@ -28,6 +29,7 @@ from retail_sensors.settings import load_settings
 from retail_sensors.storage.dagster_storage import prune
 from retail_sensors.storage.merge import PARTITIONED
 from retail_sensors.storage.predictions import forget_predictions
+from retail_sensors.storage.realtime import forget_minutes
 
 _job = partial(dg.define_asset_job, executor_def=dg.in_process_executor)
 
@@ -75,8 +77,8 @@ anomalies = _job(
 
 alerts = _job(
     "alerts",
-    selection=dg.AssetSelection.assets(*ALERT_ASSETS),
-    description="Raises, escalates and resolves alerts by the rules, from fresh figures only.",
+    selection=dg.AssetSelection.assets(*ALERT_ASSETS, *NOTIFICATION_ASSETS),
+    description="Raises, escalates and resolves alerts by the rules, from fresh figures only, and tells of them.",
 )
 
 watch_cameras = _job(
@@ -146,14 +148,24 @@ def prune_predictions(context: dg.OpExecutionContext, database: DatabaseResource
     context.log.info(f"Deleted forecasts and staffing plans from before {before:%Y-%m-%d}: {deleted}")
 
 
+@dg.op
+def prune_minutes(context: dg.OpExecutionContext, database: DatabaseResource, clock: ClockResource) -> None:
+    """Deletes old minute rows: they are half a million a camera and year, and say what the hours say."""
+    before = clock.now() - timedelta(days=load_settings().realtime_days)
+    deleted = forget_minutes(database.database, before)
+    context.log.info(f"Deleted minute rows from before {before:%Y-%m-%d}: {deleted}")
+
+
 @dg.job(
-    description="Makes partitions ahead of need, prunes Dagster's event log and forgets old forecasts and staffing plans.",
+    description="Makes partitions ahead of need, prunes Dagster's event log and forgets old forecasts, staffing plans and minute "
+    "rows.",
     executor_def=dg.in_process_executor,
 )
 def maintenance() -> None:
     make_partitions_ahead()
     prune_event_log()
     prune_predictions()
+    prune_minutes()
 
 
 JOBS = (

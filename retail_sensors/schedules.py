@@ -13,6 +13,9 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pandas as pd
 
+from retail_sensors.analytics.opening import is_open_around
+from retail_sensors.analytics.roster import Roster
+from retail_sensors.assets.raw import RAW_ASSETS
 from retail_sensors.jobs import (
     alerts,
     anomalies,
@@ -30,11 +33,17 @@ from retail_sensors.jobs import (
 )
 from retail_sensors.partitions import day_key, hour_key, last_hours, range_tags
 from retail_sensors.resources.database import DatabaseResource
+from retail_sensors.settings import load_settings
 
 FINISHED_HOURS = 8
 """Partitions that the hourly run covers: what a camera could not give for a while is asked again for eight hours."""
 RUNNING_HOURS = 2
 """The running hour and the one before: a camera's local hour may start at half past."""
+
+AROUND_MINUTES = 15
+"""So long before its opening and after its closing a store counts as open for the running hour."""
+QUIET_MINUTES = 30
+"""How often all cameras are asked for the running hour, whatever is open."""
 
 RECENT_DAYS = 10
 """Days that are computed anew every six hours: an estimate of a gap reaches back a week from its end."""
@@ -86,11 +95,44 @@ def finished_hours(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 @_schedule(
     job=collect_hours,
     cron_schedule="*/5 * * * *",
-    description=f"Every 5 minutes asks all cameras for the running hour (the last {RUNNING_HOURS} partitions) and their alarm status.",
+    description="Every 5 minutes (RETAIL_SENSORS_RUNNING_HOUR_MINUTES) asks the cameras of stores that are open, from "
+    f"{AROUND_MINUTES} minutes before to {AROUND_MINUTES} after, for the running hour (the last {RUNNING_HOURS} partitions) and their "
+    f"alarm status; all cameras every {QUIET_MINUTES} minutes.",
 )
-def running_hour(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+def running_hour(context: dg.ScheduleEvaluationContext, database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
     """One run of the running hour and the one before."""
-    return _run(context, *last_hours(_tick(context), RUNNING_HOURS, with_running=True), "running hour")
+    tick = _tick(context)
+    request = _run(context, *last_hours(tick, RUNNING_HOURS, with_running=True), "running hour")
+    if tick.minute % QUIET_MINUTES == 0:
+        return request
+    every = load_settings().running_hour_minutes
+    if tick.minute % every:
+        return dg.SkipReason(
+            f"The running hour is asked for every {every} minutes (RETAIL_SENSORS_RUNNING_HOUR_MINUTES)."
+        )
+    roster = database.roster()
+    names = cameras_of_open_stores(tick, roster)
+    if not names:
+        return dg.SkipReason(
+            f"No store with a camera is open, or was or will be within {AROUND_MINUTES} minutes; all cameras are asked every "
+            f"{QUIET_MINUTES} minutes."
+        )
+    if len(names) == int(roster.sensors["is_active"].sum()):
+        return request
+    config = {asset.key.to_user_string(): {"config": {"cameras": names}} for asset in RAW_ASSETS}
+    return request.with_replaced_attrs(run_config={"ops": config})
+
+
+def cameras_of_open_stores(tick: datetime, roster: Roster) -> list[str]:
+    """Names of the active cameras in stores that are open at the tick or nearly so, in order; a store without opening hours is."""
+    second = int(tick.timestamp())
+    stores = roster.stores[["id", "opening_hours", "store_name", "timezone"]]
+    is_open = {
+        store: is_open_around(None if pd.isna(hours) else hours, name, zone, second, AROUND_MINUTES)
+        for store, hours, name, zone in stores.itertuples(index=False)
+    }
+    cameras = roster.sensors.loc[roster.sensors["is_active"].astype(bool), ["sensor_name", "store_id"]]
+    return sorted(name for name, store in cameras.itertuples(index=False) if is_open[store])
 
 
 @_schedule(
@@ -253,7 +295,8 @@ nightly_maintenance = dg.ScheduleDefinition(
     cron_schedule="0 2 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="At 02:00 makes partitions ahead of need, prunes Dagster's event log and forgets old forecasts and staffing plans.",
+    description="At 02:00 makes partitions ahead of need, prunes Dagster's event log and forgets old forecasts, staffing plans and "
+    "minute rows.",
 )
 
 SCHEDULES = (

@@ -52,6 +52,10 @@ class Settings(BaseSettings):
     allowed_networks: Annotated[tuple[str, ...], NoDecode] = Field(
         default=DEFAULT_ALLOWED_NETWORKS, description="Networks that cameras may live in, separated by commas."
     )
+    notify_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=DEFAULT_ALLOWED_NETWORKS,
+        description="Networks that alerts may be sent to besides public addresses, separated by commas.",
+    )
     in_flight: int = Field(default=256, ge=1, le=4096, description="Requests in flight over the whole fleet.")
     connect_timeout_seconds: float = Field(default=5.0, gt=0, description="Time to reach a camera.")
     request_timeout_seconds: float = Field(default=60.0, gt=0, description="Time for one try, connection to last byte.")
@@ -74,16 +78,29 @@ class Settings(BaseSettings):
         description="Days for which single forecasts and staffing plans are kept; accuracy by day stays.",
     )
 
-    @field_validator("allowed_networks", mode="before")
+    realtime_days: int = Field(default=7, ge=2, description="Days for which minute rows are kept; hours and days stay.")
+    running_hour_minutes: int = Field(
+        default=5,
+        description="Minutes between two collections of the running hour while a store is open: 5, 10, 15 or 30.",
+    )
+
+    @field_validator("allowed_networks", "notify_networks", mode="before")
     @classmethod
     def _split_networks(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("allowed_networks")
+    @field_validator("allowed_networks", "notify_networks")
     @classmethod
     def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for network in value:
             ip_network(network)
+        return value
+
+    @field_validator("running_hour_minutes")
+    @classmethod
+    def _check_pace(cls, value: int) -> int:
+        if value not in (5, 10, 15, 30):
+            raise ValueError("is not one of 5, 10, 15 and 30")
         return value
 
     @field_validator("database_url", "dagster_database_url")

@@ -27,12 +27,19 @@ REASONS: dict[str, str] = {
 
 CLOSED = "The store is closed."
 BACK_TO_USUAL = "The counts are back to what is usual."
+SWITCHED_OFF = "The camera was switched off."
+NONE_SWITCHED_ON = "No camera of the store is switched on."
+
+GAP_RECOVERS = timedelta(hours=4)
+"""Hours that are still missing so long after their end were not made good by asking again."""
 
 MEASURED = frozenset({"measured", "partial", "provisional"})
 """Words of `quality.counts` for hours that some camera counted."""
 
 _HOUR = timedelta(hours=1)
 _MINUTE = timedelta(minutes=1)
+_AS_FRESH = timedelta(minutes=2)
+"""Minutes come each minute: a figure that was made in between is no fresher than they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,8 @@ class Sources:
     recommended_actions, auto_resolved of `anomalies_detected`."""
     log: pd.DataFrame
     """sensor_id, outcome, asked_at, last_success_at of `collection_log`."""
+    minutes: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """store_id, period_start, period_end, current_count, current_occupancy_percent of `realtime_analytics`, in the order of time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +92,13 @@ def observations(sources: Sources, roster: Roster, now: datetime) -> list[Observ
     """What the sources say of the cameras and stores of the roster at `now`; what lies after `now` is left out."""
     watch = _Watch(roster, now)
     return [
-        *watch.crowds(sources.store_hours),
+        *watch.crowds(sources.store_hours, sources.minutes),
         *watch.queues(sources.queue_hours),
         *watch.conversions(sources.key_figures),
         *watch.anomalies(sources.anomalies),
         *watch.answers(sources.log),
         *watch.counts(sources.store_hours),
+        *watch.switched_off(),
     ]
 
 
@@ -122,20 +132,59 @@ class _Watch:
             store = self._stores[layout.store_ids[position]]
             self._cameras[camera] = _Place(camera, store.store_id, store.position, name, store.zone)
 
-    def crowds(self, hours: pd.DataFrame) -> Iterator[Observation]:
-        """The share of its capacity that each store held in each hour, the running one as far as it has come."""
+    def crowds(self, hours: pd.DataFrame, minutes: pd.DataFrame) -> Iterator[Observation]:
+        """The share of its capacity that each store held in each hour, and by the minute for as long as that is known.
+
+        The running hour counts as far as it has come, and each hour only up to the first minute of its store.
+        """
+        counted = self._counted_minutes(hours, minutes)
         for row in _rows(hours):
             place = self._stores.get(row["store_id"])
             if place is None or row["hour_start"] > self._now:
                 continue
             capacity = self._layout.capacity[place.position]
             until = self._until(row)
+            if place.store_id in counted:
+                until = min(until, counted[place.store_id][0]["period_start"])
+                if until <= row["hour_start"]:
+                    continue
             if not row["is_open"]:
                 yield self._seen("utilization_percent", place, None, row["hour_start"], until, ended=CLOSED)
             elif not pd.isna(row["utilization"]):
                 details = {"avg_occupancy": float(row["avg_occupancy"]), "capacity": float(capacity)}
                 value = 100 * float(row["utilization"])
                 yield self._seen("utilization_percent", place, value, row["hour_start"], until, details)
+        for store, rows in counted.items():
+            place = self._stores[store]
+            for row in rows:
+                details = {
+                    "avg_occupancy": float(row["current_count"]),
+                    "capacity": float(self._layout.capacity[place.position]),
+                }
+                value = float(row["current_occupancy_percent"])
+                yield self._seen("utilization_percent", place, value, row["period_start"], row["period_end"], details)
+
+    def _counted_minutes(self, hours: pd.DataFrame, minutes: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+        """The minutes of each open store, in the order of time, where the newest is as fresh as the newest hour's figure."""
+        newest: dict[str, dict[str, Any]] = {}
+        for row in _rows(hours):
+            known = newest.get(row["store_id"])
+            if row["hour_start"] <= self._now and (known is None or row["hour_start"] > known["hour_start"]):
+                newest[row["store_id"]] = row
+        counted: dict[str, list[dict[str, Any]]] = {}
+        for row in _rows(minutes):
+            place = self._stores.get(row["store_id"])
+            if place is not None and row["period_end"] <= self._now:
+                counted.setdefault(place.store_id, []).append(row)
+        return {
+            store: rows
+            for store, rows in counted.items()
+            if self._is_open(self._stores[store], rows[-1]["period_end"])
+            and (
+                store not in newest
+                or (newest[store]["is_open"] and rows[-1]["period_end"] > self._until(newest[store]) - _AS_FRESH)
+            )
+        }
 
     def queues(self, hours: pd.DataFrame) -> Iterator[Observation]:
         """Wait, length and risk of each ended hour: arrivals of a running one are not all there yet."""
@@ -191,7 +240,8 @@ class _Watch:
             yield self._seen("conversion_drop_percent", place, 100 * (1 - value / usual), start, end, details)
 
     def anomalies(self, events: pd.DataFrame) -> Iterator[Observation]:
-        """The severity of each event of an active camera; a drop outside of the opening hours is none."""
+        """The severity of each event of an active camera; a drop outside of the opening hours is none, nor is a gap while it grows:
+        a silent camera has its own alert, and is asked again for the hours when it returns."""
         for row in _rows(events):
             place = self._cameras.get(row["sensor_id"])
             start, end = row["started_at"], row["ended_at"]
@@ -201,6 +251,8 @@ class _Watch:
                 continue
             if row["auto_resolved"]:
                 yield self._seen("anomaly_severity", place, None, start, end, ended=BACK_TO_USUAL)
+                continue
+            if row["anomaly_type"] == "data_gap" and end + GAP_RECOVERS > self._now:
                 continue
             details = {
                 "anomaly_type": row["anomaly_type"],
@@ -256,6 +308,17 @@ class _Watch:
             yield self._seen(
                 "minutes_without_counts", place, self._open_minutes(place, since, self._now), since, self._now, details
             )
+
+    def switched_off(self) -> Iterator[Observation]:
+        """That nothing can be wrong with a camera that is switched off, nor with the counts of a store without any other."""
+        for camera, place in self._cameras.items():
+            if camera not in self._active:
+                for metric in ("anomaly_severity", "minutes_since_answer"):
+                    yield self._seen(metric, place, None, self._now, self._now, ended=SWITCHED_OFF)
+        watched = set(self._layout.store_ids[self._layout.store[self._layout.active]])
+        for place in self._stores.values():
+            if place.store_id not in watched:
+                yield self._seen("minutes_without_counts", place, None, self._now, self._now, ended=NONE_SWITCHED_ON)
 
     def _seen(
         self,

@@ -2,7 +2,8 @@
 
 The log keeps what became of the last question about each hour, and when the camera last answered for it: a failure that was made
 good later is no longer known, but the alarm status is a reading of now, and its hours are never asked again. Questions about
-whole days are left out, many cameras lack them. What is done about an offline camera belongs in `alert_rules`.
+whole days are left out, many cameras lack them. What was not asked of a camera that is left alone is logged as asked in vain, and
+counts as that. What is done about an offline camera belongs in `alert_rules`, when it is left alone in `connectors.breaker`.
 """
 
 from __future__ import annotations
@@ -60,11 +61,14 @@ _READING_OF_NOW = "vca_alarm_status"
 _QUESTION = ["sensor_id", "endpoint", "at"]
 
 
-def camera_health(log: pd.DataFrame, sensors: pd.DataFrame, now: datetime) -> pd.DataFrame:
+def camera_health(
+    log: pd.DataFrame, sensors: pd.DataFrame, now: datetime, breakers: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """One row of `camera_health` per camera of `sensors` (id, is_active, last_seen_at, clock_offset_seconds, created_at).
 
     `log`: sensor_id, endpoint, outcome, error, latency_ms, asked_at, last_success_at of `collection_log`, of at least the last 7
-    days; what was asked after `now` is left out. Raises ContractError where `now` has no zone.
+    days; what was asked after `now` is left out. `breakers`: sensor_id, state, opened_at of `camera_breakers`; None: no camera
+    has one. Raises ContractError where `now` has no zone.
     """
     frames.instant(now, "now")
     log = log[(log["asked_at"] <= now) & (log["asked_at"] > now - MEMORY)]
@@ -103,6 +107,12 @@ def camera_health(log: pd.DataFrame, sensors: pd.DataFrame, now: datetime) -> pd
     )
     unsent = per_camera(last_word.where(last_word.isin(NOT_SENT)))
 
+    known = (
+        pd.DataFrame({"state": [], "opened_at": []}, dtype="object")
+        if breakers is None
+        else breakers.set_index("sensor_id")
+    )
+
     words = Vocabulary()
     count = len(sensors)
     why = words.first(
@@ -140,6 +150,8 @@ def camera_health(log: pd.DataFrame, sensors: pd.DataFrame, now: datetime) -> pd
             "uptime_share": uptime,
             "uptime_hours": uptime_hours,
             "clock_offset_seconds": offset,
+            "breaker_state": per_camera(known["state"]),
+            "left_alone_since": per_camera(known["opened_at"]),
             "checked_at": pd.Timestamp(now),
             "quality": quality_texts(words, count, notes),
         }

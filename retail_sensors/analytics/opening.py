@@ -10,6 +10,7 @@ import json
 import numpy as np
 
 from retail_sensors.analytics.frames import DAY, Array
+from retail_sensors.analytics.localtime import wall_seconds
 from retail_sensors.errors import ContractError
 
 WEEK_MINUTES = 7 * 24 * 60
@@ -27,10 +28,10 @@ def _minute(text: object, span: object, store: str) -> int:
     )
 
 
-def open_hours_of_week(text: str | None, store: str) -> Array:
-    """Whether an hour that starts at each minute of the local week (0: Monday 00:00) overlaps the opening hours.
+def open_minutes_of_week(text: str | None, store: str) -> Array:
+    """Whether the store is open in each minute of the local week (0: Monday 00:00).
 
-    NULL: every hour is open. A span that ends at or before its start runs past midnight. ContractError names the store.
+    NULL: always. A span that ends at or before its start runs past midnight. ContractError names the store.
     """
     if text is None:
         return np.ones(WEEK_MINUTES, dtype=bool)
@@ -53,8 +54,24 @@ def open_hours_of_week(text: str | None, store: str) -> Array:
             start, end = _minute(span[0], span, store), _minute(span[1], span, store)
             length = end - start if end > start else end - start + 24 * 60
             minutes[(midnight + start + np.arange(length)) % WEEK_MINUTES] = True
+    return minutes
+
+
+def open_hours_of_week(text: str | None, store: str) -> Array:
+    """Whether an hour that starts at each minute of the local week overlaps the opening hours; as `open_minutes_of_week`."""
+    minutes = open_minutes_of_week(text, store)
     running = np.concatenate([[0], np.cumsum(np.concatenate([minutes, minutes[:60]]))])
     return running[60 : WEEK_MINUTES + 60] > running[:WEEK_MINUTES]
+
+
+def is_open_around(text: str | None, store: str, zone: str, instant: int, minutes: int) -> bool:
+    """Whether the store is open at some moment of so many minutes before and after the instant, by its zone's wall clock.
+
+    The moments of its opening and of its closing belong to it. The instant is in seconds since 1970.
+    """
+    # A minute stands for its start and its end: the last open one ends when the store closes.
+    around = instant - instant % 60 + 60 * np.arange(-minutes - 1, minutes + 1)
+    return bool(open_minutes_of_week(text, store)[minute_of_week(wall_seconds(around, zone))].any())
 
 
 def minute_of_week(wall: Array) -> Array:

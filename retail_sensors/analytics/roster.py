@@ -5,7 +5,7 @@ Here belongs what the figures must know about the estate. Where it is stored and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -16,6 +16,7 @@ from retail_sensors.analytics import frames
 from retail_sensors.analytics.frames import Array
 from retail_sensors.analytics.localtime import walls
 from retail_sensors.analytics.opening import minute_of_week, open_hours_of_week
+from retail_sensors.analytics.selection import COLUMNS
 from retail_sensors.errors import ContractError
 from retail_sensors.tables.queues import SERVICE_RATE_PER_MINUTE, TARGET_MINUTES, TARGET_SHARE
 
@@ -105,7 +106,8 @@ class Roster:
     """The estate: frames with the columns of `stores`, `sensor_metadata`, `counting_lines`, `region_configurations`.
 
     A camera without any row in `lines` counts entrances on all four, one without any in `regions` shows what it reports.
-    `service` has the columns of `store_service`; a store without a row in it has the defaults.
+    `service` has the columns of `store_service`; a store without a row in it has the defaults. `places` are the cameras with what
+    the words of `analytics.selection` may name.
     Inactive cameras belong here too: what they counted still counts.
     """
 
@@ -114,6 +116,7 @@ class Roster:
     lines: pd.DataFrame
     regions: pd.DataFrame
     service: pd.DataFrame | None = None
+    places: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COLUMNS)))
 
     @cached_property
     def layout(self) -> Layout:

@@ -35,7 +35,16 @@ _WITHOUT_ERROR = {
 class CollectConfig(dg.Config):
     """How one run asks the cameras."""
 
-    cameras: list[str] = Field(default=[], description="Names of the cameras to ask; empty: all active ones.")
+    cameras: list[str] = Field(
+        default=[],
+        description="The cameras to ask: names (* and ? stand for others), store:NAME, org:NAME, group:NAME, tag:WORD, "
+        "building:NAME, floor:NUMBER; not: before one takes its cameras away. Empty: all active ones.",
+    )
+    in_full: bool = Field(
+        default=False,
+        description="Ask every question also of cameras at whose address nobody has answered lately. Without it they get one "
+        "short question, and all of them when they answer it.",
+    )
     overwrite: bool = Field(
         default=False,
         description="Let lower counts replace the stored ones, which are then kept in raw_revisions. Without it a "
@@ -58,7 +67,9 @@ def _raw_asset(table: Table, endpoint: Endpoint, what: str) -> dg.AssetsDefiniti
     def raw(
         context: dg.AssetExecutionContext, config: CollectConfig, cameras: CamerasResource, database: DatabaseResource
     ) -> dg.MaterializeResult[CollectedWindow]:
-        collection = cameras.collect(endpoint, run_window(context), config.cameras, context.run.run_id)
+        collection = cameras.collect(
+            endpoint, run_window(context), config.cameras, context.run.run_id, in_full=config.in_full
+        )
         collected = CollectedWindow(collection, config.overwrite)
         outcomes = outcomes_by_camera(collection, database.roster().sensors)
         _log(context, outcomes)

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from retail_sensors.analytics.dwell import region_stays as stays_of_answers
 from retail_sensors.analytics.roster import Roster
+from retail_sensors.analytics.selection import chosen
 from retail_sensors.analytics.spatial import spatial_days
 from retail_sensors.assets.metadata import OWNERS, markdown_table, table_metadata
 from retail_sensors.assets.raw import every_camera_failed
@@ -44,7 +45,11 @@ class DayConfig(dg.Config):
 
     cameras: list[str] = Field(
         default=[],
-        description="Names of the cameras to ask, whatever their last probe found; empty: all active ones that have the capability.",
+        description="The cameras to ask, whatever their last probe found, in the words that the assets of hours take; empty: all "
+        "active ones that have the capability.",
+    )
+    in_full: bool = Field(
+        default=False, description="Ask also cameras at whose address nobody has answered lately in full."
     )
     overwrite: bool = Field(
         default=False,
@@ -52,9 +57,7 @@ class DayConfig(dg.Config):
     )
 
 
-def due(
-    window: TimeWindow, asked: Mapping[str, str | None], stored: pd.DataFrame
-) -> Iterator[tuple[TimeWindow, list[str]]]:
+def due(window: TimeWindow, asked: Mapping[str, str], stored: pd.DataFrame) -> Iterator[tuple[TimeWindow, list[str]]]:
     """Spans of the window's dates with the cameras to ask for all of them: consecutive days on which the same are due.
 
     `asked`: ids of cameras by name. `stored`: sensor_id and date of what need not be asked for. Days that nobody is due on
@@ -74,11 +77,12 @@ def due(
         yield TimeWindow(start, day), names
 
 
-def cameras_to_ask(config: DayConfig, sensors: pd.DataFrame, endpoint: Endpoint) -> dict[str, str | None]:
+def cameras_to_ask(config: DayConfig, roster: Roster, endpoint: Endpoint) -> dict[str, str]:
     """Ids by name of the cameras that the config names, or else of the active ones that may have the endpoint."""
+    sensors = roster.sensors
     ids = dict(zip(sensors["sensor_name"], sensors["id"], strict=True))
     if config.cameras:
-        return {name: ids.get(name) for name in config.cameras}
+        return {name: ids[name] for name in chosen(roster.places, config.cameras)}
     found = [json.loads(text) if isinstance(text, str) else {} for text in sensors["capabilities"]]
     return {
         name: ids[name]
@@ -106,11 +110,11 @@ def _day_asset(
     ) -> dg.MaterializeResult[CollectedWindow]:
         window, roster, run_id = run_window(context), database.roster(), context.run.run_id
         stored = database.read(table, window.start, window.end, ["sensor_id", "date"])
-        spans = due(
-            window, cameras_to_ask(config, roster.sensors, endpoint), stored[:0] if config.overwrite else stored
-        )
+        spans = due(window, cameras_to_ask(config, roster, endpoint), stored[:0] if config.overwrite else stored)
         collection = together(
-            endpoint, window, [cameras.collect(endpoint, span, names, run_id) for span, names in spans]
+            endpoint,
+            window,
+            [cameras.collect(endpoint, span, names, run_id, in_full=config.in_full) for span, names in spans],
         )
         found = figures(collection.rows, roster)
         collected = CollectedWindow(replace(collection, rows=found), config.overwrite)

@@ -22,13 +22,13 @@ app = typer.Typer(
 
 def _assemble() -> None:
     # Imported here, so that an error while importing is told in the same way.
-    from retail_sensors import cli_cameras as cameras
-    from retail_sensors.cli import alerts, backfill, collect, db, demo, load, status, up
+    from retail_sensors.cli import access, alerts, backfill, cameras, collect, db, demo, load, status, up
     from retail_sensors.simulator.cli import simulate
 
-    app.add_typer(db.app, name="db", help="The database: start, upgrade, status, url, script, psql.")
+    app.add_typer(db.app, name="db", help="The database: start, upgrade, downgrade, status, backup, restore, move, url, script, psql.")
     app.add_typer(cameras.app, name="cameras")
     app.add_typer(alerts.app, name="alerts")
+    app.add_typer(access.app, name="access")
     app.command("backfill")(backfill.backfill)
     app.command("collect")(collect.collect)
     app.command("demo")(demo.demo)
@@ -43,7 +43,9 @@ def _assemble() -> None:
 
 def main() -> None:
     """Runs the command line; the console script `retail-sensors`."""
-    _assemble()
+    # A program that calls this more than once has the commands already.
+    if not app.registered_commands:
+        _assemble()
     try:
         app()
     except RetailSensorsError as error:

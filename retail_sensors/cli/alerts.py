@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from retail_sensors.cli import routes
 from retail_sensors.errors import ConfigurationError
 from retail_sensors.installation import Installation
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from retail_sensors.storage.alerts import AlertStore
 
 app = typer.Typer(help="Open alerts; acknowledge, escalate and resolve them; their rules.")
+app.add_typer(routes.app, name="routes")
 
 _SHOWN_IDENTITY = 8
 _WIDTH_OF_A_FILE = 200

@@ -308,7 +308,7 @@ def _about_days(
     from retail_sensors.assets.regions import DayConfig, cameras_to_ask
 
     config = DayConfig(cameras=[camera.name for camera in cameras] if has_names else [])
-    able = cameras_to_ask(config, FleetRegistry(installation.database).roster().sensors, endpoint)
+    able = cameras_to_ask(config, FleetRegistry(installation.database).roster(), endpoint)
     first, last = window.start.date(), window.end.date() - _DAY
     stored = set(installation.database.fetch(queries("backfill")["stored_days"], {"first": first, "last": last}))
     each = QUESTIONS if endpoint is Endpoint.REGION_STAYS else 1

@@ -1,45 +1,45 @@
 """The commands `retail-sensors cameras ...`: register, list, probe, disable and enable cameras.
 
-Here belong options and words for the terminal; what they do belongs in `storage.fleet` and `connectors.probe`. The
-sub-application is named `app`, for the main command line to add; errors pass through to it. The heavy modules are
-imported inside the commands, so that the other commands start without them.
+Here belong options and words for the terminal; what they do belongs in `storage.fleet` and `connectors.probe`, groups, tags, places
+and the whole fleet as a file in `cli.fleet`. The sub-application is named `app`, for the main command line to add; errors pass through
+to it. The heavy modules are imported inside the commands, so that the other commands start without them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from retail_sensors.settings import Settings, load_settings
+from retail_sensors.cli import fleet as fleet_commands
+from retail_sensors.cli.terminal import console, listed, migrated_database, print_json
+from retail_sensors.settings import Settings
 
 if TYPE_CHECKING:
     from retail_sensors.connectors.base import Camera, CameraLease
     from retail_sensors.connectors.probe import ProbeResult
     from retail_sensors.fleet_file import FleetFile
-    from retail_sensors.storage.database import Database
     from retail_sensors.storage.fleet import Changes, RegisteredCamera
 
-app = typer.Typer(help="Register, list, probe, disable and enable cameras.", no_args_is_help=True)
+app = typer.Typer(help="Register, list, probe, group, locate, disable and remove cameras.", no_args_is_help=True)
+app.add_typer(fleet_commands.group, name="group")
+app.add_typer(fleet_commands.tag, name="tag")
+app.command("locate")(fleet_commands.locate)
+app.command("export")(fleet_commands.export)
+app.command("history")(fleet_commands.history)
+app.command("remove")(fleet_commands.remove)
 
 CLOCK_WARNING_SECONDS = 120.0
 """A camera's clock that is further off puts people into wrong hours."""
 
-_SHOWN_NAMES = 12
-_WIDTH_OF_A_FILE = 200
-
-Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of cameras.", show_default=False)]
+Words = fleet_commands.Words
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -55,43 +55,38 @@ def add_cameras(
     from retail_sensors.storage.fleet import FleetRegistry
 
     fleet = read_fleet_file(file)
-    with _database() as (_, database):
+    with migrated_database() as (_, database):
         changes = FleetRegistry(database).add(fleet)
     _say_changes("store", changes.stores)
+    _say_changes("group", changes.groups)
     _say_changes("camera", changes.cameras)
     _warn_of_secrets(fleet)
 
 
 @app.command("list")
-def list_cameras(as_json: AsJson = False) -> None:
-    """Show every registered camera, disabled ones included."""
+def list_cameras(words: fleet_commands.AnyWords = None, as_json: AsJson = False) -> None:
+    """Show registered cameras, disabled ones included."""
     from retail_sensors.storage.fleet import FleetRegistry
 
-    with _database() as (_, database):
-        cameras = FleetRegistry(database).listing()
+    with migrated_database() as (_, database):
+        cameras = FleetRegistry(database).listing(words or ())
     if as_json:
-        _print_json([asdict(camera) for camera in cameras])
+        print_json([asdict(camera) for camera in cameras])
     elif cameras:
-        _console().print(_listing_table(cameras))
+        console().print(_listing_table(cameras))
     else:
         typer.echo("No camera is registered; `retail-sensors cameras add FILE` registers those of a file.")
 
 
 @app.command("probe")
-def probe_cameras(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Cameras to probe; all enabled ones by default.", show_default=False),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
+def probe_cameras(words: fleet_commands.AnyWords = None, as_json: AsJson = False) -> None:
     """Ask cameras what they can do, and record it; a camera that cannot be reached is a row, not a failure."""
     from retail_sensors.storage.fleet import FleetRegistry
     from retail_sensors.storage.leases import PostgresLeases
 
-    with _database() as (settings, database):
+    with migrated_database() as (settings, database):
         registry = FleetRegistry(database)
-        cameras = registry.cameras(names or None, include_inactive=bool(names))
+        cameras = registry.cameras(words or None, include_inactive=bool(words))
         with PostgresLeases(database, timeout_seconds=settings.lease_timeout_seconds) as leases:
             found = asyncio.run(_probe_all(cameras, settings, leases))
         recorded = {
@@ -103,50 +98,38 @@ def probe_cameras(
             if camera.credentials_error is None:
                 registry.record_capabilities(camera.name, recorded[camera.name])
     if as_json:
-        _print_json(recorded)
+        print_json(recorded)
     elif cameras:
-        _console().print(_probe_table(cameras, found))
+        console().print(_probe_table(cameras, found))
     else:
         typer.echo("No camera is enabled; `retail-sensors cameras list` shows those that are registered.")
 
 
 @app.command("disable")
-def disable_cameras(names: Names) -> None:
+def disable_cameras(words: Words) -> None:
     """Stop asking cameras; what is stored of them stays and still counts."""
-    _set_active(names, False)
+    _set_active(words, False)
 
 
 @app.command("enable")
-def enable_cameras(names: Names) -> None:
+def enable_cameras(words: Words) -> None:
     """Ask cameras again."""
-    _set_active(names, True)
+    _set_active(words, True)
 
 
-def _set_active(names: Sequence[str], is_active: bool) -> None:
+def _set_active(words: Sequence[str], is_active: bool) -> None:
     from retail_sensors.storage.fleet import FleetRegistry
 
-    with _database() as (_, database):
-        changed = FleetRegistry(database).set_active(names, is_active)
+    with migrated_database() as (_, database):
+        registry = FleetRegistry(database)
+        changed = registry.set_active(words, is_active)
+        meant = [camera.name for camera in registry.listing(words)]
     word = "enabled" if is_active else "disabled"
-    already = [name for name in dict.fromkeys(names) if name not in changed]
+    already = [name for name in meant if name not in changed]
     if changed:
-        typer.echo(f"{word.capitalize()}: {_listed(changed)}")
+        typer.echo(f"{word.capitalize()}: {listed(changed)}")
     if already:
-        typer.echo(f"Already {word}: {_listed(already)}")
-
-
-@contextmanager
-def _database() -> Iterator[tuple[Settings, Database]]:
-    from retail_sensors.storage import migrations
-    from retail_sensors.storage.database import Database
-
-    settings = load_settings()
-    database = Database(settings)
-    try:
-        migrations.upgrade(database)
-        yield settings, database
-    finally:
-        database.dispose()
+        typer.echo(f"Already {word}: {listed(already)}")
 
 
 # Probing ----------------------------------------------------------------------------------------------------------------
@@ -176,36 +159,15 @@ async def _probe_all(
 # Words ------------------------------------------------------------------------------------------------------------------
 
 
-def _console() -> Console:
-    console = Console(highlight=False)
-    # A pipe has no width of its own, and 80 columns would break every address.
-    return console if console.is_terminal else Console(highlight=False, width=_WIDTH_OF_A_FILE)
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_as_json))
-
-
-def _as_json(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_SHOWN_NAMES])
-    return f"{shown} and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else shown
-
-
 def _say_changes(kind: str, changes: Changes) -> None:
     def count(number: int) -> str:
         return f"{number} {kind}{'' if number == 1 else 's'}"
 
     if changes.added:
-        typer.echo(f"Added {count(len(changes.added))}: {_listed(changes.added)}")
+        typer.echo(f"Added {count(len(changes.added))}: {listed(changes.added)}")
     if changes.changed:
         described = [f"{name} ({', '.join(fields)})" for name, fields in changes.changed.items()]
-        typer.echo(f"Changed {count(len(described))}: {_listed(described)}")
+        typer.echo(f"Changed {count(len(described))}: {listed(described)}")
     if changes.unchanged:
         typer.echo(f"Unchanged: {count(len(changes.unchanged))}")
 
@@ -221,18 +183,31 @@ def _warn_of_secrets(fleet: FleetFile) -> None:
             cameras_of.setdefault(camera.password, []).append(camera.name)
     for reference, cameras in cameras_of.items():
         if problem := secrets.problem(reference):
-            typer.echo(f"Warning: {reference} of {_listed(cameras)} does not resolve at present. {problem}", err=True)
+            typer.echo(f"Warning: {reference} of {listed(cameras)} does not resolve at present. {problem}", err=True)
 
 
 def _listing_table(cameras: Sequence[RegisteredCamera]) -> Table:
     table = Table(title=f"{len(cameras)} registered camera{'' if len(cameras) == 1 else 's'}")
-    for heading in ("Name", "Store", "Zone", "Address", "Endpoints", "Lines", "Enabled", "Last seen", "Clock offset"):
+    headings = (
+        "Name",
+        "Store",
+        "Place",
+        "Zone",
+        "Address",
+        "Endpoints",
+        "Lines",
+        "Enabled",
+        "Last seen",
+        "Clock offset",
+    )
+    for heading in headings:
         table.add_column(heading, overflow="fold")
     for camera in cameras:
         host = f"[{camera.host}]" if ":" in camera.host else camera.host
         cells = (
             camera.name,
             camera.store,
+            "\n".join(_place(camera)),
             camera.timezone,
             f"{host}:{camera.port}",
             "\n".join(camera.endpoints),
@@ -243,6 +218,18 @@ def _listing_table(cameras: Sequence[RegisteredCamera]) -> Table:
         )
         table.add_row(*map(escape, cells), style=None if camera.is_active else "dim")
     return table
+
+
+def _place(camera: RegisteredCamera) -> Iterator[str]:
+    """Where it hangs, its groups and its tags, a line each."""
+    place = camera.place or {}
+    floor = None if place.get("floor_level") is None else f"floor {place['floor_level']}"
+    where = [part for part in (place.get("building_name"), floor, place.get("zone_name"), camera.location) if part]
+    if where:
+        yield ", ".join(where)
+    yield from (f"group {name}" for name in camera.groups)
+    if camera.tags:
+        yield f"tags {' '.join(camera.tags)}"
 
 
 def _clock_offset(seconds: float | None) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from retail_sensors.cli.terminal import WORD_HELP
 from retail_sensors.connectors.base import TimeWindow
 from retail_sensors.errors import ConfigurationError
 from retail_sensors.installation import Installation
@@ -60,7 +61,9 @@ def parse_instant(text: str, option: str) -> datetime:
 
 FROM = typer.Option("--from", help="First date (UTC) or instant with zone.", show_default=False)
 TO = typer.Option("--to", help="Date (UTC) or instant with zone at which to stop, exclusive.", show_default=False)
-Cameras = Annotated[list[str] | None, typer.Option("--camera", help="Only this camera; repeatable.")]
+Cameras = Annotated[
+    list[str] | None, typer.Option("--camera", metavar="WORD", help=f"Only these cameras; repeatable. {WORD_HELP}")
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Let lower counts replace stored ones (kept in raw_revisions).")
 ]
@@ -106,7 +109,7 @@ def collect(
     if sensors is not None:
         if dry_run:
             raise ConfigurationError("--dry-run writes nothing, and so registers no --sensors FILE; leave one out.")
-        from retail_sensors.cli_cameras import add_cameras
+        from retail_sensors.cli.cameras import add_cameras
 
         add_cameras(sensors)
     # Imported here, as all that brings Dagster: a wrong option is told before its second of imports.
@@ -228,6 +231,8 @@ def run_with_progress(
             installation,
             window,
             cameras,
+            # Who names a camera wants an answer, also of one that is left alone.
+            in_full=bool(cameras),
             overwrite=overwrite,
             verbose=verbose,
             with_outlook=with_outlook,

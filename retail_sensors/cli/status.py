@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import click
 import typer
 
+from retail_sensors.cli.terminal import WORD_HELP
 from retail_sensors.errors import DatabaseUnavailableError
 from retail_sensors.settings import load_settings
 from retail_sensors.storage.database import Database
@@ -43,25 +44,33 @@ def status(
         typer.Option(metavar="SECONDS", min=1, help="Show it again and again, until Ctrl-C.", show_default=False),
     ] = None,
     hours: Annotated[int, typer.Option(min=1, max=_MOST_HOURS, help="Hours to look back on.")] = 24,
+    camera: Annotated[
+        list[str] | None,
+        typer.Option("--camera", metavar="WORD", help=f"Only these cameras; repeatable. {WORD_HELP}"),
+    ] = None,
 ) -> None:
-    """Show what is fresh, late and missing. Ends with 0: all is well, 1: something is late or missing, 3: no database."""
+    """Show what is fresh, late and missing. Ends with 0: all is well, 1: something is late or missing, 3: no database.
+
+    With --camera only these cameras and the stages that are about cameras.
+    """
+    words = camera or []
     database = Database(load_settings())
     try:
         if watch is None:
-            raise typer.Exit(_show(database, hours, as_json=as_json))
-        _watch(database, hours, watch, as_json=as_json)
+            raise typer.Exit(_show(database, hours, words, as_json=as_json))
+        _watch(database, hours, words, watch, as_json=as_json)
     finally:
         database.dispose()
 
 
-def _show(database: Database, hours: int, *, as_json: bool) -> int:
+def _show(database: Database, hours: int, words: Sequence[str], *, as_json: bool) -> int:
     """Prints the status once; the exit code that it stands for."""
-    found = fleet_status(database, datetime.now(UTC), hours)
+    found = fleet_status(database, datetime.now(UTC), hours, words)
     typer.echo(json.dumps(as_data(found), ensure_ascii=False) if as_json else shown(found))
     return 0 if found.is_well else 1
 
 
-def _watch(database: Database, hours: int, seconds: float, *, as_json: bool) -> None:
+def _watch(database: Database, hours: int, words: Sequence[str], seconds: float, *, as_json: bool) -> None:
     """Prints it again and again; a database that is away for a while is told and waited for."""
     code = 0
     try:
@@ -69,7 +78,7 @@ def _watch(database: Database, hours: int, seconds: float, *, as_json: bool) -> 
             if not as_json:
                 click.clear()
             try:
-                code = _show(database, hours, as_json=as_json)
+                code = _show(database, hours, words, as_json=as_json)
             except DatabaseUnavailableError as error:
                 code = error.exit_code
                 typer.echo(f"retail-sensors: {error}", err=True)

@@ -20,9 +20,9 @@ import json
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -45,6 +45,7 @@ from retail_sensors.connectors.base import (
     Rejected,
     TimeWindow,
 )
+from retail_sensors.connectors.breaker import DEAD, PROBE_CONNECT_SECONDS, PROBE_SECONDS, LeftAlone
 from retail_sensors.connectors.http import Answer, CameraHttp, DigestMemory, HttpSettings
 from retail_sensors.connectors.localtime import HOUR, PlacedRow, hours_by_day, local_hours, place_rows
 from retail_sensors.connectors.networks import AllowedNetworks
@@ -73,8 +74,6 @@ _PARSERS: dict[Endpoint, Callable[..., Parsed]] = {
 
 _HELD_AS = {Endpoint.REGION_STAYS: Endpoint.REGIONAL_COUNTING, Endpoint.SPATIAL_HEATMAP: Endpoint.HEATMAP_TEMPORAL}
 """Whose retention decides for a report that is made from the same memory of the camera."""
-
-_DEAD = frozenset({Outcome.REFUSED, Outcome.TIMEOUT})
 
 _TEXT, _INTEGER, _FLOAT, _BOOLEAN, _INSTANT, _OBJECT = "string", "Int64", "Float64", "boolean", "instant", "object"
 
@@ -288,10 +287,12 @@ def together(endpoint: Endpoint, window: TimeWindow, collections: Iterable[Colle
 
 @dataclass(slots=True)
 class _Sweep:
-    """What all questions of one sweep share."""
+    """What all questions of one sweep share; `brief` asks as `http`, with the time of a short question."""
 
     http: CameraHttp
+    brief: CameraHttp
     lease: CameraLease
+    left_alone: Mapping[UUID, LeftAlone]
     run_id: str | None
     window: TimeWindow
     began_at: datetime
@@ -354,10 +355,19 @@ class Collector:
         lease: CameraLease,
         run_id: str | None,
         on_camera: OnCamera | None = None,
+        left_alone: Mapping[UUID, LeftAlone] | None = None,
     ) -> Collection:
         """`collect` for a caller without an event loop."""
         return asyncio.run(
-            self.collect(cameras, endpoint, window, lease=lease, run_id=run_id, on_camera=on_camera),
+            self.collect(
+                cameras,
+                endpoint,
+                window,
+                lease=lease,
+                run_id=run_id,
+                on_camera=on_camera,
+                left_alone=left_alone,
+            )
         )
 
     async def collect(
@@ -369,10 +379,17 @@ class Collector:
         lease: CameraLease,
         run_id: str | None,
         on_camera: OnCamera | None = None,
+        left_alone: Mapping[UUID, LeftAlone] | None = None,
     ) -> Collection:
         """Everything that the cameras say about one window and endpoint; see `collect_many`."""
         collections = await self.collect_many(
-            cameras, (endpoint,), window, lease=lease, run_id=run_id, on_camera=on_camera
+            cameras,
+            (endpoint,),
+            window,
+            lease=lease,
+            run_id=run_id,
+            on_camera=on_camera,
+            left_alone=left_alone,
         )
         return collections[endpoint]
 
@@ -385,13 +402,15 @@ class Collector:
         lease: CameraLease,
         run_id: str | None,
         on_camera: OnCamera | None = None,
+        left_alone: Mapping[UUID, LeftAlone] | None = None,
     ) -> dict[Endpoint, Collection]:
         """Everything that the cameras say about one window, by endpoint.
 
         A camera is asked only for the endpoints that it has, and only for local days of the window that have begun (of
         DAY_ENDPOINTS: that have ended).
-        The alarm status is asked only if the window holds this moment: it has no past. What a camera does wrong is in
-        the log; raised are only faults of ours, such as a vendor that no connector speaks (ConfigurationError).
+        The alarm status is asked only if the window holds this moment: it has no past. A camera that is left alone is asked one
+        question at most, and all of its own when that is answered. What a camera does wrong is in the log; raised are only
+        faults of ours, such as a vendor that no connector speaks (ConfigurationError).
         """
         wanted = list(dict.fromkeys(endpoints))
         for camera in cameras:
@@ -400,14 +419,8 @@ class Collector:
                     f"camera {camera.name}: no connector speaks {camera.vendor!r}; the vendor must be milesight"
                 )
         harvests = {endpoint: _Harvest(endpoint) for endpoint in wanted}
-        async with CameraHttp(
-            self.settings.http,
-            self.settings.networks,
-            rng=self._rng,
-            clock=self._clock,
-            digests=self._digests,
-        ) as http:
-            sweep = _Sweep(http, lease, run_id, window, self._clock(), harvests, on_camera)
+        async with self._http(self.settings.http) as http, self._http(_brief(self.settings.http)) as brief:
+            sweep = _Sweep(http, brief, lease, left_alone or {}, run_id, window, self._clock(), harvests, on_camera)
             lanes: dict[tuple[str, int], dict[UUID, list[_Task]]] = {}
             for camera in cameras:
                 lane = lanes.setdefault((camera.host, camera.port), {})
@@ -418,15 +431,19 @@ class Collector:
                 async with in_flight:
                     await self._run_lane(lane, sweep)
 
+            # A short question goes out first: its time must not run out while the answers of others are worked through.
             try:
                 async with asyncio.TaskGroup() as group:
-                    for by_sensor in lanes.values():
+                    for by_sensor in sorted(lanes.values(), key=sweep.left_alone.keys().isdisjoint):
                         if tasks := [tasks for tasks in by_sensor.values() if tasks]:
                             group.create_task(run(tasks))
             except BaseExceptionGroup as failures:
                 # An interrupt, or a database that went away: the caller knows it by its own class, not by the group's.
                 raise failures.exceptions[0] from failures
         return {endpoint: harvest.collection(window) for endpoint, harvest in harvests.items()}
+
+    def _http(self, limits: HttpSettings) -> CameraHttp:
+        return CameraHttp(limits, self.settings.networks, rng=self._rng, clock=self._clock, digests=self._digests)
 
     def _tasks(self, camera: Camera, endpoints: list[Endpoint], sweep: _Sweep) -> list[_Task]:
         tasks: list[_Task] = []
@@ -452,9 +469,22 @@ class Collector:
         for tasks in lane:
             said: list[CameraAnswer] = []
             waiting = tasks[::-1]
+            camera = tasks[0].camera
+            # Without its password a camera is not asked at all.
+            alone = sweep.left_alone.get(camera.sensor_id) if camera.credentials_error is None else None
+            if alone is not None and not alone.is_probed:
+                said += self._none_asked(waiting, sweep, alone.outcome, alone.why)
             while waiting:
                 try:
-                    async with sweep.lease.hold(waiting[-1].camera):
+                    async with sweep.lease.hold(camera):
+                        if alone is not None:
+                            probe = await self._probe(alone, waiting[-1], sweep)
+                            if probe.outcome in DEAD:
+                                said += self._none_asked(waiting, sweep, probe.outcome, alone.why, probe)
+                                break
+                            alone = None
+                            if self.settings.pause_seconds > 0:
+                                await asyncio.sleep(self.settings.pause_seconds)
                         give_back_at = time.monotonic() + self.settings.lease_seconds
                         while True:
                             is_last = len(waiting) == 1 and tasks is lane[-1]
@@ -468,15 +498,42 @@ class Collector:
                 except LeaseTimeoutError as busy:
                     # Waiting again for each question would keep the sweep for as long as the other run lasts.
                     reason = f"another run keeps the camera ({busy}); it will be asked again"
-                    while waiting:
-                        task = waiting.pop()
-                        if not task.is_settled:
-                            said.append(self._not_asked(task, sweep, Outcome.BUSY, reason))
+                    said += self._none_asked(waiting, sweep, Outcome.BUSY, reason)
             if sweep.on_camera is not None:
-                sweep.on_camera(tasks[0].camera, said)
+                sweep.on_camera(camera, said)
 
-    def _not_asked(self, task: _Task, sweep: _Sweep, outcome: Outcome, reason: str) -> CameraAnswer:
+    async def _probe(self, alone: LeftAlone, task: _Task, sweep: _Sweep) -> Answer:
+        """The one question to a camera that is left alone: its smallest report, by which it says nothing but that it is there."""
+        camera = task.camera
+        endpoint = Endpoint.ALARM_STATUS
+        is_small = endpoint in camera.endpoints
+        return await (sweep.http if alone.is_full else sweep.brief).get(
+            camera,
+            milesight.request_target(endpoint, None) if is_small else task.target,
+            subject=endpoint.value if is_small else task.subject,
+            tries=1,
+            is_last=True,
+        )
+
+    def _none_asked(
+        self, waiting: list[_Task], sweep: _Sweep, outcome: Outcome, reason: str, probe: Answer | None = None
+    ) -> list[CameraAnswer]:
+        """Empties what waits: recorded, not sent. `probe` was sent in the place of the first of it."""
+        said: list[CameraAnswer] = []
+        while waiting:
+            task = waiting.pop()
+            if task.is_settled:
+                continue
+            said.append(self._not_asked(task, sweep, outcome, reason, probe))
+            probe = None
+        return said
+
+    def _not_asked(
+        self, task: _Task, sweep: _Sweep, outcome: Outcome, reason: str, probe: Answer | None = None
+    ) -> CameraAnswer:
         answer = Answer(outcome, self._clock(), error=f"{_naming(task)}: {reason}")
+        if probe is not None:
+            answer = replace(probe, error=f"{probe.error}; {reason}")
         return self._record(task, sweep, answer, [], self._end_stays(task, []))
 
     async def _ask(self, task: _Task, sweep: _Sweep, health: _Health, is_last: bool) -> CameraAnswer:
@@ -496,7 +553,7 @@ class Collector:
             judge=reading.judge,
             is_last=is_last,
         )
-        if answer.outcome in _DEAD:
+        if answer.outcome in DEAD:
             health.dead_in_a_row += 1
             health.last = answer.outcome
         else:
@@ -703,6 +760,14 @@ class Reading:
             outcome, _ = self.judge(answer.body, is_framed=False)
             if outcome is Outcome.NOT_DATA:
                 self.rejected = []
+
+
+def _brief(limits: HttpSettings) -> HttpSettings:
+    return replace(
+        limits,
+        connect_seconds=min(limits.connect_seconds, PROBE_CONNECT_SECONDS),
+        total_seconds=min(limits.total_seconds, PROBE_SECONDS),
+    )
 
 
 def _naming(task: _Task) -> str:

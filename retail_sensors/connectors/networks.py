@@ -1,9 +1,9 @@
-"""Which addresses the collector may connect to.
+"""Which addresses the collector may connect to, and which the messages about alerts.
 
 A camera's address comes from a file or a form, so that it could name any machine that this host can reach: the guard
-keeps requests inside the networks that the settings allow. It judges the address that is connected to, never a
-name: names are resolved once, the forbidden answers are dropped, and the connection uses what is left, so that a
-name which resolves differently a moment later gains nothing. HTTP itself belongs in `http`.
+keeps requests inside the networks that the settings allow; messages may also go to public addresses. It judges the
+address that is connected to, never a name: names are resolved once, the forbidden answers are dropped, and the
+connection uses what is left, so that a name which resolves differently a moment later gains nothing. HTTP itself belongs in `http`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ METADATA_ADDRESSES = frozenset(
 )
 """Where clouds hand out a machine's credentials; never connected to, whatever networks are allowed."""
 
+_EMBEDDING = ip_network("64:ff9b::/96")
+"""Addresses that a translator turns into the IPv4 address in their last 32 bits."""
+
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 # The last label is no number: 127.1 and 0x7f000001 are old spellings of an address, which this guard cannot read.
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*(?!(?:\d+|0[xX][0-9A-Fa-f]*)\.?\Z){_LABEL}\.?", re.ASCII)
@@ -36,12 +39,13 @@ class AddressBlockedError(OSError):
 
 
 class AllowedNetworks:
-    """A set of networks; `allows` says whether an address lies in one of them.
+    """A set of networks, and with `with_public` the public internet; `allows` says whether an address lies in one of them.
 
     Raises ConfigurationError for a text that is no network in CIDR form.
     """
 
-    def __init__(self, networks: Iterable[str] = DEFAULT_NETWORKS) -> None:
+    def __init__(self, networks: Iterable[str] = DEFAULT_NETWORKS, *, with_public: bool = False) -> None:
+        self._with_public = with_public
         parsed: list[IPv4Network | IPv6Network] = []
         for text in networks:
             try:
@@ -54,7 +58,12 @@ class AllowedNetworks:
         self._verdicts: dict[str, bool] = {}
 
     def __str__(self) -> str:
-        return ", ".join(str(network) for network in self._networks)
+        return ", ".join([*self.texts, *(["public addresses"] if self._with_public else [])])
+
+    @property
+    def texts(self) -> list[str]:
+        """The networks in CIDR form."""
+        return [str(network) for network in self._networks]
 
     def allows(self, address: str) -> bool:
         """Whether a numeric address may be connected to; False for anything that is not one."""
@@ -86,6 +95,15 @@ class AllowedNetworks:
                 parsed = IPv6Address(int(parsed))
         if parsed in METADATA_ADDRESSES:
             return False
+        if self._with_public:
+            if isinstance(parsed, IPv6Address):
+                within = IPv4Address(int(parsed) & 0xFFFF_FFFF) if parsed in _EMBEDDING else parsed.sixtofour
+                if within is not None:
+                    return self._judge(str(within))
+            if parsed.is_link_local:
+                return False
+            if parsed.is_global and not parsed.is_multicast and not parsed.is_reserved:
+                return True
         return any(parsed.version == network.version and parsed in network for network in self._networks)
 
 

@@ -12,6 +12,7 @@ from retail_sensors.connectors.networks import AllowedNetworks
 from retail_sensors.resources.clock import ClockResource
 from retail_sensors.resources.database import DatabaseResource
 from retail_sensors.settings import Settings, load_settings
+from retail_sensors.storage.breakers import cameras_left_alone
 from retail_sensors.storage.fleet import FleetRegistry
 from retail_sensors.storage.leases import PostgresLeases
 
@@ -22,21 +23,36 @@ class CamerasResource(dg.ConfigurableResource):
     database: dg.ResourceDependency[DatabaseResource]
     clock: dg.ResourceDependency[ClockResource]
 
-    def collect(self, endpoint: Endpoint, window: TimeWindow, names: list[str], run_id: str) -> Collection:
-        """Asks the named cameras (none named: all active ones) for the window.
+    def collect(
+        self,
+        endpoint: Endpoint,
+        window: TimeWindow,
+        names: list[str],
+        run_id: str,
+        *,
+        in_full: bool = False,
+    ) -> Collection:
+        """Asks the cameras that the words mean, as `analytics.selection` reads them (none: all active ones), for the window.
 
-        Raises ConfigurationError for an unknown name, DatabaseUnavailableError; a camera's failure is data in the log.
+        `in_full`: also those that are left alone, since nobody has answered at their address. Raises ConfigurationError for an unknown name, DatabaseUnavailableError; a
+        camera's failure is data in the log.
         """
         settings = load_settings()
         database = self.database.database
-        cameras = FleetRegistry(database).cameras(names or None)
+        cameras = [camera for camera in FleetRegistry(database).cameras(names or None) if endpoint in camera.endpoints]
+        alone = (
+            {}
+            if in_full
+            else cameras_left_alone(database, [camera.sensor_id for camera in cameras], self.clock.now(), run_id)
+        )
         with PostgresLeases(database, timeout_seconds=settings.lease_timeout_seconds) as leases:
             return build_collector(settings, self.clock).collect_sync(
-                [camera for camera in cameras if endpoint in camera.endpoints],
+                cameras,
                 endpoint,
                 window,
                 lease=leases,
                 run_id=run_id,
+                left_alone=alone,
             )
 
 

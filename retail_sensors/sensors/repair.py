@@ -1,9 +1,8 @@
-"""Sensors: what asks for runs because something is missing. What runs by the clock belongs in `schedules`.
+"""Sensors that ask cameras again: for hours that are late, and for the history of new cameras.
 
 `gap_repair` asks cameras again for hours that are late, `new_camera` for the history from before their registration; both then
 have exactly the days computed that these hours touch. Which hours are missing, and which come next, is decided in
-`storage.repair`. Each asks for hours in one run at a time and waits until that has ended. `run_failure` says in a sentence
-why a run failed.
+`storage.repair`. Each asks for hours in one run at a time and waits until that has ended.
 
 The cursor is JSON: `asked` holds at most one short entry for each camera that owes something, `run` the run whose hours are awaited.
 A tick that is evaluated twice after a crash starts its run once: the run key is the missing hours and the tick's ten minutes.
@@ -222,32 +221,3 @@ def new_camera(
 ) -> dg.SensorResult:
     """One run of history at most, and runs of the days that came of the one before."""
     return _Tick("new camera", context, database.database, clock.now(), newest_first=True).evaluate()
-
-
-@dg.run_failure_sensor(
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Says in its log, in one sentence each, which run failed and why.",
-)
-def run_failure(context: dg.RunFailureSensorContext) -> None:
-    """One line for each failed run."""
-    run = context.dagster_run
-    first, last = (run.tags.get(tag) for tag in range_tags("", ""))
-    span = f", {first} to {last}," if first else ""
-    context.log.error(f"Run {run.run_id} of {run.job_name}{span} failed: {why(context)}")
-
-
-def why(context: dg.RunFailureSensorContext) -> str:
-    """The innermost cause of the first step that failed, else of the run, in one line."""
-    for event in context.get_step_failure_events():
-        failure = event.step_failure_data
-        if failure.user_failure_data and failure.user_failure_data.description:
-            return failure.user_failure_data.description
-        error = failure.error
-        while error is not None and error.cause is not None:
-            error = error.cause
-        if error is not None:
-            return (error.message.strip().splitlines() or [error.cls_name or ""])[0]
-    return (context.failure_event.message or "it gave no reason").strip().splitlines()[0]
-
-
-SENSORS = (gap_repair, new_camera, run_failure)

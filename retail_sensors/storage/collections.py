@@ -1,4 +1,4 @@
-"""Storing what a sweep over the fleet brought home: rows, log and rejected payloads in one transaction.
+"""Storing what a sweep over the fleet brought home: rows, log, rejected payloads and breakers in one transaction.
 
 So a row never stands without the record of how it came, and a failure to store leaves neither.
 """
@@ -12,6 +12,7 @@ from psycopg2.extensions import connection as PgConnection
 from psycopg2.extras import execute_values
 
 from retail_sensors.connectors.base import Collection, Outcome
+from retail_sensors.storage.breakers import remember_answers
 from retail_sensors.storage.merge import MergeResult, lock_writers, merge_frame
 from retail_sensors.tables import COLLECTION_LOG, REJECTED_PAYLOADS, Table
 
@@ -45,6 +46,7 @@ def store_collection(
     merge_frame(connection, COLLECTION_LOG, collection.log, asset=asset, mode="merge")
     rejected = collection.rejected.drop_duplicates(subset=list(REJECTED_PAYLOADS.key))
     merge_frame(connection, REJECTED_PAYLOADS, rejected, asset=asset, mode="merge")
+    remember_answers(connection, collection.log, run_id)
     _remember_seen(connection, collection.log)
     return result
 

@@ -54,6 +54,7 @@ logger = logging.getLogger(__name__)
 SUPERUSER = "retail_owner"
 PORT = 5432  # only part of the socket's file name: the server does not listen on the network
 
+_PROGRAMS = Path("pginstall18", "bin")
 _START_TIMEOUT_SECONDS = 120.0
 _LEFTOVER_GRACE_SECONDS = 2.0
 _LOG_LIMIT_BYTES = 10 * 1024 * 1024
@@ -123,7 +124,7 @@ class EmbeddedPostgres:
     @property
     def bin_directory(self) -> Path:
         """The folder of psql, pg_dump and pg_restore, of the same version as the server."""
-        return self._package / "pginstall18" / "bin"
+        return self._package / _PROGRAMS
 
     def url(self, database: str = "retail_sensors", *, driver: str = "postgresql+psycopg2") -> str:
         """The URL of a database on this server: for SQLAlchemy, or with `driver="postgresql"` for psql and libpq."""
@@ -780,6 +781,11 @@ def keep_alive(home: Path, stop_event: threading.Event, interval: float = 5.0) -
                 logger.warning("The embedded Postgres had died and was started again; its log is %s", server.log_path)
         except DatabaseUnavailableError as error:
             logger.error("%s", error)  # noqa: TRY400 - the sentence says it all
+
+
+def installed_programs() -> Path:
+    """The folder of psql, pg_dump and pg_restore that come with the package, whether or not its server is in use."""
+    return _installed_package() / _PROGRAMS
 
 
 def _installed_package() -> Path:

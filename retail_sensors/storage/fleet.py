@@ -1,42 +1,39 @@
 """The registry of stores and cameras in Postgres: registered from fleet files, read by the collector and the figures.
 
-Here belongs what needs the registry to be known: which cameras are new, changed or in each other's way. What a file
-alone can get wrong belongs in `fleet_file`; asking a camera belongs in `connectors`.
+Here belongs reading and writing what is registered. What a file means on top of it belongs in `storage.fleet_plan`, groups, tags and
+places by the command line in `storage.places`; asking a camera belongs in `connectors`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import pandas as pd
+from psycopg2 import sql
 from psycopg2.extensions import connection as PgConnection
 from psycopg2.extras import Json, RealDictCursor
 
 from retail_sensors.analytics.roster import Roster
+from retail_sensors.analytics.selection import COLUMNS, chosen_of
 from retail_sensors.connectors.base import Camera, Credentials, Endpoint
 from retail_sensors.errors import ConfigurationError
-from retail_sensors.fleet_file import (
-    DEFAULT_ORGANIZATION,
-    CameraEntry,
-    FleetFile,
-    LineEntry,
-    RegionEntry,
-    StoreEntry,
-    did_you_mean,
-)
+from retail_sensors.fleet_file import FleetFile
 from retail_sensors.marked_yaml import Fault, refusal
 from retail_sensors.secrets import Secrets
+from retail_sensors.storage import fleet_plan
 from retail_sensors.storage.database import Database
-from retail_sensors.storage.frames import read_frame
+from retail_sensors.storage.fleet_changes import Change, as_json, differences, record
+from retail_sensors.storage.fleet_plan import Key, PlannedCamera, Row
+from retail_sensors.storage.frames import qualified, read_frame
 from retail_sensors.storage.sqlfiles import queries
-from retail_sensors.tables import COUNTING_LINES, REGION_CONFIGURATIONS, SENSOR_METADATA, STORES
+from retail_sensors.tables import COUNTING_LINES, REGION_CONFIGURATIONS, SENSOR_METADATA, STORES, TABLES
 from retail_sensors.tables.queues import STORE_SERVICE
-
-_Row = dict[str, Any]
+from retail_sensors.words import did_you_mean
 
 _FILE_FIELDS = {
     "store_id": "store",
@@ -44,8 +41,18 @@ _FILE_FIELDS = {
     "sensor_port": "port",
     "password_reference": "password",
     "is_active": "enabled",
+    "place": "location",
 }
 """Columns of a camera that a fleet file calls by another name."""
+_OF_THE_REGISTRY = {
+    "counting_lines",
+    "region_configurations",
+    "region_adjacency",
+    "camera_locations",
+    "camera_group_assignments",
+    "camera_health",
+}
+"""Tables with cameras in them that hold nothing that a camera said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +66,10 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class FleetChanges:
-    """What registering one file changed."""
+    """What registering one file changed; of groups those that the file adds or describes."""
 
     stores: Changes
+    groups: Changes
     cameras: Changes
 
 
@@ -76,22 +84,15 @@ class RegisteredCamera:
     port: int
     timezone: str
     location: str | None
+    place: Mapping[str, Any] | None
+    groups: tuple[str, ...]
+    tags: tuple[str, ...]
     endpoints: tuple[str, ...]
     lines: Mapping[int, str]
     is_active: bool
     capabilities: Mapping[str, Any] | None
     last_seen_at: datetime | None
     clock_offset_seconds: float | None
-
-
-@dataclass(slots=True)
-class _Camera:
-    """One camera of a file next to the one registered under its name; `store` is the key of its store."""
-
-    index: int
-    entry: CameraEntry
-    present: _Row | None
-    store: tuple[str, str]
 
 
 class FleetRegistry:
@@ -104,19 +105,21 @@ class FleetRegistry:
 
     # Reading --------------------------------------------------------------------------------------------------------
 
-    def cameras(self, names: Sequence[str] | None = None, *, include_inactive: bool = False) -> list[Camera]:
-        """The cameras to ask, by name, with their credentials; `names` None: all of them.
+    def cameras(self, words: Sequence[str] | None = None, *, include_inactive: bool = False) -> list[Camera]:
+        """The cameras to ask, by name, with their credentials; `words` as `analytics.selection` reads them, None: all of them.
 
-        A credential that cannot be read is the camera's `credentials_error`. Raises ConfigurationError for a name that
-        is not registered, or that is disabled unless `include_inactive`.
+        A credential that cannot be read is the camera's `credentials_error`. Disabled cameras are left out unless
+        `include_inactive`. Raises ConfigurationError for a word that means no camera, for a disabled camera that a word names by
+        its whole name, and where the words mean disabled ones only.
         """
         with self._database.transaction() as connection:
             rows = self._registered_cameras(connection)
-        if names is not None:
-            rows = _named(rows, names)
+        if words is not None:
+            rows = _chosen(rows, words)
             disabled = [row["sensor_name"] for row in rows if not row["is_active"]]
-            if disabled and not include_inactive:
-                listed = ", ".join(disabled)
+            refused = disabled if len(disabled) == len(rows) else [name for name in disabled if name in words]
+            if refused and not include_inactive:
+                listed = ", ".join(refused)
                 raise ConfigurationError(
                     f"Disabled, and so not asked: {listed}; `retail-sensors cameras enable` enables a camera."
                 )
@@ -132,12 +135,13 @@ class FleetRegistry:
                 lines=read_frame(connection, COUNTING_LINES),
                 regions=read_frame(connection, REGION_CONFIGURATIONS),
                 service=read_frame(connection, STORE_SERVICE),
+                places=pd.DataFrame(members(connection), columns=list(COLUMNS)),
             )
 
-    def listing(self) -> list[RegisteredCamera]:
-        """Every registered camera by name, disabled ones included."""
+    def listing(self, words: Sequence[str] = ()) -> list[RegisteredCamera]:
+        """The registered cameras that the words mean, by name, disabled ones included; no word: every one."""
         with self._database.transaction() as connection:
-            rows = self._registered_cameras(connection)
+            rows = _chosen(self._registered_cameras(connection), words)
         return [
             RegisteredCamera(
                 name=row["sensor_name"],
@@ -147,6 +151,9 @@ class FleetRegistry:
                 port=row["sensor_port"],
                 timezone=row["timezone"],
                 location=row["location"],
+                place=row["place"],
+                groups=tuple(row["groups"]),
+                tags=tuple(row["tags"]),
                 endpoints=tuple(row["endpoints"]),
                 lines={
                     int(number): line["role"] + (", inverted" if line["is_inverted"] else "")
@@ -160,24 +167,77 @@ class FleetRegistry:
             for row in rows
         ]
 
+    def everything(self) -> tuple[list[Row], list[Row], list[Row]]:
+        """Stores, groups and cameras as `fleet_export` writes them down, all of one instant."""
+        with self._database.transaction() as connection:
+            self._execute(connection, "lock_registry", {})
+            return (
+                self._rows(connection, "registered_stores", {}),
+                self._rows(connection, "registered_groups", {}, "places"),
+                self._registered_cameras(connection),
+            )
+
     # Writing --------------------------------------------------------------------------------------------------------
 
-    def set_active(self, names: Sequence[str], is_active: bool) -> list[str]:
-        """Enables or disables cameras, all or none; returns the names of those that were not so before.
+    def set_active(self, words: Sequence[str], is_active: bool) -> list[str]:
+        """Enables or disables the cameras that the words mean, all or none; returns the names of those that were not so before.
 
-        What is stored of a disabled camera stays, and still counts. Raises ConfigurationError for an unknown name.
+        What is stored of a disabled camera stays, and still counts. Raises ConfigurationError for a word that means no camera.
         """
         with self._database.transaction() as connection:
-            ids = [row["id"] for row in _named(self._registered_cameras(connection), names)]
-            changed = self._rows(connection, "set_active", {"ids": ids, "is_active": is_active})
-        return sorted(row["sensor_name"] for row in changed)
+            self._execute(connection, "lock_registry", {})
+            rows = _chosen(self._registered_cameras(connection), words)
+            changing = [row for row in rows if row["is_active"] != is_active]
+            self._rows(connection, "set_active", {"ids": [row["id"] for row in changing], "is_active": is_active})
+            record(
+                connection,
+                [
+                    Change("camera", row["organization_name"], row["sensor_name"], "enabled", not is_active, is_active)
+                    for row in changing
+                ],
+                f"cameras {'enable' if is_active else 'disable'}",
+            )
+        return sorted(row["sensor_name"] for row in changing)
+
+    def remove(self, names: Sequence[str], *, with_data: bool = False) -> list[str]:
+        """Removes cameras from the registry, all or none, with all that was stored of them; the names of those that are gone.
+
+        Names are whole names: what cannot be undone is not chosen by a pattern. Their stores stay. Raises ConfigurationError for
+        an unknown name, and for a camera of which something is stored unless `with_data`.
+        """
+        with self._database.transaction() as connection:
+            self._execute(connection, "lock_registry", {})
+            registered = self._registered_cameras(connection)
+            known = {row["sensor_name"] for row in registered}
+            if unknown := [name for name in names if name not in known]:
+                listed = "; nor as ".join(f"{name!r}{did_you_mean(name, known).replace(';', ',')}" for name in unknown)
+                raise ConfigurationError(
+                    f"No camera is registered as {listed}; cameras are removed by their whole names."
+                )
+            rows = [row for row in registered if row["sensor_name"] in names]
+            holding = [row["sensor_name"] for row in rows if not with_data and self._has_data(connection, row["id"])]
+            if holding:
+                raise ConfigurationError(
+                    f"Something is stored of {', '.join(holding)}, and would be lost; `retail-sensors cameras disable` stops "
+                    "asking and keeps it, --with-data removes the camera and all that was stored of it."
+                )
+            self._execute(connection, "remove_cameras", {"ids": [row["id"] for row in rows]})
+            record(
+                connection,
+                [
+                    Change("camera", row["organization_name"], row["sensor_name"], None, _told(row, row["store_name"]))
+                    for row in rows
+                ],
+                f"cameras remove{' --with-data' if with_data else ''}",
+            )
+        return [row["sensor_name"] for row in rows]
 
     def record_capabilities(self, name: str, capabilities: Mapping[str, Any]) -> None:
         """Stores what a probe found; ConfigurationError for an unknown name."""
         with self._database.transaction() as connection:
             parameters = {"name": name, "capabilities": Json(dict(capabilities))}
             if not self._rows(connection, "record_capabilities", parameters):
-                _named(self._registered_cameras(connection), [name])
+                _chosen(self._registered_cameras(connection), [name])
 
     def add(self, fleet: FleetFile) -> FleetChanges:
         """Registers a file's stores and cameras, all or none; the same file again changes nothing.
@@ -193,124 +253,249 @@ class FleetRegistry:
                 (row["organization_name"], row["store_name"]): row
                 for row in self._rows(connection, "registered_stores", {})
             }
+            groups = {
+                (row["organization_name"], row["group_name"]): row
+                for row in self._rows(connection, "registered_groups", {}, "places")
+            }
             registered = {row["sensor_name"]: row for row in self._registered_cameras(connection)}
             faults: list[Fault] = []
-            cameras = _placed(fleet, stores, registered, faults)
-            faults += _conflicts(fleet, cameras, stores, registered)
-            faults += _ways_to_nowhere(fleet, cameras, stores, registered)
+            cameras = fleet_plan.placed(fleet, stores, registered, faults)
+            faults += fleet_plan.conflicts(fleet, cameras, stores, registered)
+            faults += fleet_plan.ways_to_nowhere(fleet, cameras, stores, registered)
+            faults += fleet_plan.groups_otherwise_written(fleet, cameras, groups)
             if faults:
                 raise refusal(fleet.text.source, faults)
-            wanted = _wanted_stores(fleet, cameras, stores, registered)
-            store_changes, ids, zones = self._write_stores(connection, wanted, stores)
-            return FleetChanges(store_changes, self._write_cameras(connection, cameras, ids, zones))
+            written: list[Change] = []
+            wanted = fleet_plan.wanted_stores(fleet, cameras, stores, registered)
+            wanted_groups = fleet_plan.wanted_groups(fleet, cameras, groups)
+            organizations = sorted({organization for organization, _ in (*wanted, *wanted_groups)})
+            for row in self._rows(connection, "add_organizations", {"names": organizations}):
+                name = row["organization_name"]
+                written.append(Change("organization", name, name, None, None, {"name": name}))
+            store_changes, ids, zones = self._write_stores(connection, wanted, stores, written)
+            group_changes = self._write_groups(connection, wanted_groups, groups, written)
+            camera_changes = self._write_cameras(connection, cameras, ids, zones, written)
+            record(connection, written, f"cameras add {fleet.text.source}")
+            return FleetChanges(store_changes, group_changes, camera_changes)
 
     def _write_stores(
-        self, connection: PgConnection, wanted: Mapping[tuple[str, str], _Row], stores: Mapping[tuple[str, str], _Row]
-    ) -> tuple[Changes, dict[tuple[str, str], str], dict[tuple[str, str], str]]:
-        added: list[str] = []
-        changed: dict[str, tuple[str, ...]] = {}
-        unchanged: list[str] = []
+        self,
+        connection: PgConnection,
+        wanted: Mapping[Key, Row],
+        stores: Mapping[Key, Row],
+        written: list[Change],
+    ) -> tuple[Changes, dict[Key, str], dict[Key, str]]:
+        changes = _Sorted()
         ids = {key: row["id"] for key, row in stores.items()}
-        zones = {key: row["timezone"] for key, row in stores.items()}
+        zones = {key: row["timezone"] for key, row in stores.items()} | {
+            key: row["timezone"] for key, row in wanted.items()
+        }
         for key, row in wanted.items():
-            zones[key] = row["timezone"]
-            present = stores.get(key)
-            values = {**row, **{name: _json(row[name]) for name in ("opening_hours", "checkout")}}
-            if present is None:
-                names = {"organization_name": key[0], "store_name": key[1]}
-                self._execute(connection, "add_organization", names)
-                [[ids[key]]] = [made.values() for made in self._rows(connection, "add_store", values | names)]
-                added.append(key[1])
-            elif differing := _differing(present, row):
-                self._execute(connection, "change_store", {**values, "id": present["id"]})
-                changed[key[1]] = differing
-            else:
-                unchanged.append(key[1])
-                continue
-            query = "remove_checkout" if row["checkout"] is None else "set_checkout"
-            self._execute(connection, query, {**values, "id": ids[key]})
-        return Changes(tuple(added), changed, tuple(unchanged)), ids, zones
+            written += changes.sort("store", key, stores.get(key), row)
+        for row in self._write(
+            connection,
+            "add_stores",
+            [{**wanted[key], "organization_name": key[0], "store_name": key[1]} for key in changes.added],
+        ):
+            ids[row["organization_name"], row["store_name"]] = row["id"]
+        self._write(connection, "change_stores", [{**wanted[key], "id": ids[key]} for key in changes.changed])
+        touched = [*changes.added, *changes.changed]
+        without = [ids[key] for key in touched if wanted[key]["checkout"] is None]
+        self._execute(connection, "remove_checkouts", {"ids": without})
+        tills = [{"store_id": ids[key], **wanted[key]["checkout"]} for key in touched if wanted[key]["checkout"]]
+        self._write(connection, "set_checkouts", tills)
+        return changes.as_changes(), ids, zones
+
+    def _write_groups(
+        self, connection: PgConnection, wanted: Mapping[Key, Row], groups: Mapping[Key, Row], written: list[Change]
+    ) -> Changes:
+        changes = _Sorted()
+        for key, row in wanted.items():
+            written += changes.sort("group", key, groups.get(key), row)
+        rows = [{**wanted[key], "organization_name": key[0], "group_name": key[1]} for key in changes.added]
+        self._write(connection, "add_groups", rows, "places")
+        changed = [{**wanted[key], "id": groups[key]["id"]} for key in changes.changed]
+        self._write(connection, "change_groups", changed, "places")
+        return changes.as_changes()
 
     def _write_cameras(
         self,
         connection: PgConnection,
-        cameras: Sequence[_Camera],
-        store_ids: Mapping[tuple[str, str], str],
-        zones: Mapping[tuple[str, str], str],
+        cameras: Sequence[PlannedCamera],
+        store_ids: Mapping[Key, str],
+        zones: Mapping[Key, str],
+        written: list[Change],
     ) -> Changes:
-        added: list[str] = []
+        """Set by set, so that a thousand cameras take as many statements as one."""
+        added: list[Row] = []
         changed: dict[str, tuple[str, ...]] = {}
         unchanged: list[str] = []
-        rows = [(camera, _camera_row(camera, store_ids[camera.store], zones[camera.store])) for camera in cameras]
-        moving = [
-            camera.present["id"]
-            for camera, row in rows
-            if camera.present is not None and _address(camera.present) != (row["sensor_ip"], row["sensor_port"])
-        ]
+        moving: list[str] = []
+        parts: dict[str, list[Row]] = {
+            part: [] for part in ("cameras", "lines", "regions", "adjacent", "groups", "place")
+        }
+        for camera in cameras:
+            name, present = camera.entry.name, camera.present
+            row = fleet_plan.camera_row(camera, store_ids[camera.store], zones[camera.store])
+            row["organization_name"] = camera.store[0]
+            if present is None:
+                added.append(row)
+                written.append(Change("camera", camera.store[0], name, None, None, _told(row, camera.store[1])))
+                continue
+            row["id"] = present["id"]
+            fields = fleet_plan.differing(
+                present, {key: value for key, value in row.items() if key != "organization_name"}
+            )
+            moves = present["organization_name"] != camera.store[0]
+            if not fields:
+                unchanged.append(name)
+                continue
+            changed[name] = tuple(dict.fromkeys(_FILE_FIELDS.get(field, field) for field in fields))
+            written += _camera_changes(camera, present, row, fields)
+            if fleet_plan.address_of(present) != (row["sensor_ip"], row["sensor_port"]):
+                moving.append(row["id"])
+            parts["cameras"].append(row)
+            for part in ("lines", "regions", "adjacent", "groups", "place"):
+                if part in fields or (part == "groups" and moves):
+                    parts[part].append(row)
         self._execute(connection, "vacate_addresses", {"ids": moving})
-        leading: list[_Row] = []
-        for camera, row in rows:
-            values = {
-                **row,
-                **{key: Json(row[key]) for key in ("endpoints", "retention_days", "lines", "regions", "adjacent")},
-            }
-            if camera.present is None:
-                [made] = self._rows(connection, "add_camera", values)
-                values["id"] = made["id"]
-                added.append(camera.entry.name)
-                differing: tuple[str, ...] = ("lines", "regions", "adjacent")
-            else:
-                values["id"] = camera.present["id"]
-                differing = _differing(camera.present, row)
-                if not differing:
-                    unchanged.append(camera.entry.name)
-                    continue
-                self._execute(connection, "change_camera", values)
-                changed[camera.entry.name] = tuple(_FILE_FIELDS.get(name, name) for name in differing)
-            for part in ("lines", "regions"):
-                if part in differing:
-                    self._execute(connection, f"remove_{part}", values)
-                    self._execute(connection, f"add_{part}", values)
-            if "adjacent" in differing:
-                leading.append(values)
-        # Ways may lead to cameras further down in the file, so they come when all cameras are there.
-        for values in leading:
-            self._execute(connection, "remove_adjacent", values)
-            self._execute(connection, "add_adjacent", values)
-        return Changes(tuple(added), changed, tuple(unchanged))
+        ids = {made["sensor_name"]: made["id"] for made in self._write(connection, "add_cameras", added)}
+        self._write(connection, "change_cameras", parts["cameras"])
+        for row in added:
+            row["id"] = ids[row["sensor_name"]]
+        for part in ("lines", "regions", "adjacent"):
+            # Ways may lead to cameras further down in the file, so they come when all cameras are there.
+            self._execute(connection, f"remove_{part}", {"ids": [row["id"] for row in parts[part]]})
+            self._write(connection, f"add_{part}", [*parts[part], *added])
+        self._write(connection, "remove_assignments", parts["groups"], "places")
+        self._write(connection, "add_assignments", [*parts["groups"], *added], "places")
+        places = [{"sensor_id": row["id"], **row["place"]} for row in (*parts["place"], *added) if row["place"]]
+        self._write(connection, "set_locations", places, "places")
+        return Changes(tuple(row["sensor_name"] for row in added), changed, tuple(unchanged))
+
+    def _has_data(self, connection: PgConnection, sensor_id: str) -> bool:
+        """Whether anything is stored that the camera said, or that was made of it."""
+        tables = [
+            table for table in TABLES.values() if "sensor_id" in table.names and table.name not in _OF_THE_REGISTRY
+        ]
+        statement = sql.SQL("SELECT {}").format(
+            sql.SQL(" OR ").join(
+                sql.SQL("EXISTS (SELECT FROM {} WHERE sensor_id = %(id)s::uuid)").format(qualified(table))
+                for table in tables
+            )
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(statement, {"id": sensor_id})
+            return bool((cursor.fetchone() or (False,))[0])
 
     # Statements -----------------------------------------------------------------------------------------------------
 
-    def _registered_cameras(self, connection: PgConnection) -> list[_Row]:
+    def _registered_cameras(self, connection: PgConnection) -> list[Row]:
         return self._rows(connection, "registered_cameras", {})
 
-    def _rows(self, connection: PgConnection, query: str, parameters: Mapping[str, Any]) -> list[_Row]:
+    def _rows(
+        self, connection: PgConnection, query: str, parameters: Mapping[str, Any], file: str = "fleet"
+    ) -> list[Row]:
         with connection.cursor(cursor_factory=RealDictCursor) as cursor:
-            cursor.execute(self._queries[query], parameters)
-            return [dict(row) for row in cursor.fetchall()]
+            cursor.execute(queries(file)[query], parameters)
+            return [dict(row) for row in cursor.fetchall()] if cursor.description else []
+
+    def _write(self, connection: PgConnection, query: str, rows: Sequence[Row], file: str = "fleet") -> list[Row]:
+        """One statement for all rows; what it returns."""
+        return self._rows(connection, query, {"rows": as_json(rows)}, file) if rows else []
 
     def _execute(self, connection: PgConnection, query: str, parameters: Mapping[str, Any]) -> None:
         with connection.cursor() as cursor:
-            cursor.execute(self._queries[query], parameters)
+            cursor.execute(queries("fleet")[query], parameters)
+
+
+def members(connection: PgConnection) -> list[Row]:
+    """Every camera with what the words of a selection may name, by name: `analytics.selection.COLUMNS` and its `id`."""
+    with connection.cursor(cursor_factory=RealDictCursor) as cursor:
+        cursor.execute(queries("places")["members"])
+        return [dict(row) for row in cursor.fetchall()]
 
 
 # Rows -------------------------------------------------------------------------------------------------------------------
 
 
-def _named(rows: Sequence[_Row], names: Iterable[str]) -> list[_Row]:
-    """The rows of those cameras, each once; ConfigurationError that names all unknown ones."""
-    by_name = {row["sensor_name"]: row for row in rows}
-    wanted = dict.fromkeys(names)
-    unknown = [f"{name!r}{did_you_mean(name, by_name).replace(';', ',')}" for name in wanted if name not in by_name]
-    if unknown:
-        raise ConfigurationError(
-            f"No camera is registered as {'; nor as '.join(unknown)} "
-            "(`retail-sensors cameras list` shows those that are)."
+class _Sorted:
+    """Stores or groups of a file, sorted by what becomes of them."""
+
+    def __init__(self) -> None:
+        self.added: list[Key] = []
+        self.changed: dict[Key, tuple[str, ...]] = {}
+        self.unchanged: list[Key] = []
+
+    def sort(self, kind: str, key: Key, present: Row | None, wanted: Row) -> list[Change]:
+        """Takes one in; the changes to record."""
+        if present is None:
+            self.added.append(key)
+        elif fields := fleet_plan.differing(present, wanted):
+            self.changed[key] = fields
+        else:
+            self.unchanged.append(key)
+        return differences(kind, *key, present, wanted)
+
+    def as_changes(self) -> Changes:
+        """The same by name alone."""
+        return Changes(
+            tuple(name for _, name in self.added),
+            {name: fields for (_, name), fields in self.changed.items()},
+            tuple(name for _, name in self.unchanged),
         )
-    return [row for name, row in by_name.items() if name in wanted]
 
 
-def _connector_camera(row: _Row, secrets: Secrets) -> Camera:
+def _chosen(rows: Sequence[Row], words: Iterable[str]) -> list[Row]:
+    """The rows of the cameras that the words mean; ConfigurationError for a word that means none."""
+    names = set(chosen_of(rows, list(words)))
+    return [row for row in rows if row["sensor_name"] in names]
+
+
+def _told(row: Row, store: str) -> Row:
+    """A camera as the record of changes tells it, by the fields of the file."""
+    told = {"store": store} | {
+        _FILE_FIELDS.get(column, column): row[column] for column in _TOLD if row[column] not in (None, [], {})
+    }
+    return told | {"location": row["location"], "place": row["place"]}
+
+
+_TOLD = (
+    "vendor",
+    "sensor_ip",
+    "sensor_port",
+    "timezone",
+    "username",
+    "password_reference",
+    "endpoints",
+    "heat_scale",
+    "retention_days",
+    "installed_on",
+    "is_active",
+    "tags",
+    "groups",
+    "lines",
+    "regions",
+    "adjacent",
+)
+
+
+def _camera_changes(camera: PlannedCamera, present: Row, row: Row, fields: Iterable[str]) -> list[Change]:
+    """The changes of one camera to record; those of its place are a location's."""
+    changes: list[Change] = []
+    organization, name = camera.store[0], camera.entry.name
+    for field in fields:
+        if field == "place":
+            changes += differences("location", organization, name, present["place"], row["place"])
+        elif field == "store_id":
+            changes.append(Change("camera", organization, name, "store", present["store_name"], camera.store[1]))
+        else:
+            shown = _FILE_FIELDS.get(field, field)
+            changes.append(Change("camera", organization, name, shown, present[field], row[field]))
+    return changes
+
+
+def _connector_camera(row: Row, secrets: Secrets) -> Camera:
     name = row["sensor_name"]
     try:
         zone = ZoneInfo(row["timezone"])
@@ -344,209 +529,3 @@ def _connector_camera(row: _Row, secrets: Secrets) -> Camera:
         endpoints=endpoints,
         retention_days=retention,
     )
-
-
-def _json(value: object) -> Json | None:
-    """A JSON value as a parameter; None stays NULL."""
-    return None if value is None else Json(value)
-
-
-def _address(row: _Row) -> tuple[str, int]:
-    return row["sensor_ip"], row["sensor_port"]
-
-
-def _differing(present: _Row, wanted: _Row) -> tuple[str, ...]:
-    return tuple(name for name, value in wanted.items() if present[name] != value)
-
-
-def _store_row(entry: StoreEntry) -> _Row:
-    return {
-        "timezone": entry.timezone,
-        "country": entry.country,
-        "capacity": entry.capacity,
-        "area_sqm": entry.area_sqm,
-        "traffic_basis": entry.traffic_basis,
-        "passerby_excludes_entrants": entry.passerby_excludes_entrants,
-        "opening_hours": entry.opening_hours,
-        "occupancy_reset_time": entry.occupancy_reset_time,
-        "checkout": None if entry.checkout is None else entry.checkout.model_dump(),
-    }
-
-
-def _camera_row(camera: _Camera, store_id: str, store_zone: str) -> _Row:
-    entry = camera.entry
-    was_active = True if camera.present is None else camera.present["is_active"]
-    return {
-        "sensor_name": entry.name,
-        "store_id": store_id,
-        "vendor": entry.vendor,
-        "sensor_ip": entry.host,
-        "sensor_port": entry.port,
-        "timezone": entry.timezone or store_zone,
-        "location": entry.location,
-        "username": entry.username,
-        "password_reference": entry.password,
-        "endpoints": [endpoint.value for endpoint in Endpoint if endpoint in entry.endpoints],
-        "heat_scale": entry.heat_scale,
-        "retention_days": {endpoint.value: days for endpoint, days in entry.retention_days.items()},
-        "installed_on": entry.installed_on,
-        "is_active": was_active if entry.enabled is None else entry.enabled,
-        "lines": {str(number): _line_row(line) for number, line in entry.lines.items()},
-        "regions": {str(number): _region_row(number, region) for number, region in entry.regions.items()},
-        "adjacent": sorted(
-            [number, name, to] for number, region in entry.regions.items() for name, to in _ways(entry, region)
-        ),
-    }
-
-
-def _ways(entry: CameraEntry, region: RegionEntry) -> set[tuple[str, int]]:
-    """Camera and number of the regions that one leads to."""
-    return {(name or entry.name, to) for name, to in region.adjacent or ()}
-
-
-def _line_row(line: LineEntry) -> _Row:
-    return {"role": line.role, "is_inverted": line.inverted, "line_name": line.name}
-
-
-def _region_row(number: int, region: RegionEntry) -> _Row:
-    return {
-        "region_name": region.name or f"Region {number}",
-        "region_type": region.type,
-        "role": region.role,
-        "capacity": region.capacity,
-        "business_purpose": region.business_purpose,
-    }
-
-
-# What a file means on top of what is registered ---------------------------------------------------------------------------
-
-
-def _placed(
-    fleet: FleetFile,
-    stores: Mapping[tuple[str, str], _Row],
-    registered: Mapping[str, _Row],
-    faults: list[Fault],
-) -> list[_Camera]:
-    """The file's cameras with the store of each; one whose store nobody knows becomes a fault."""
-    organization = fleet.organization or DEFAULT_ORGANIZATION
-    in_file = {store.name for store in fleet.stores}
-    key_by_id = {row["id"]: key for key, row in stores.items()}
-    placed: list[_Camera] = []
-    for index, entry in enumerate(fleet.cameras):
-        present = registered.get(entry.name)
-        if entry.store is None:
-            key = key_by_id[present["store_id"]] if present else (organization, entry.name)
-        elif entry.store in in_file or (organization, entry.store) in stores:
-            key = (organization, entry.store)
-        else:
-            # A file that names no organization may mean a store of any.
-            elsewhere = [key for key in stores if key[1] == entry.store] if fleet.organization is None else []
-            if len(elsewhere) != 1:
-                known = [*in_file, *(key[1] for key in stores)]
-                sentence = (
-                    f"{entry.store!r} is a store of several organizations; name one in the field organization"
-                    if elsewhere
-                    else f"no store {entry.store!r} is in this file or registered{did_you_mean(entry.store, known)}"
-                )
-                faults.append(fleet.camera_fault(index, "store", sentence))
-                continue
-            key = elsewhere[0]
-        placed.append(_Camera(index, entry, present, key))
-    return placed
-
-
-def _conflicts(
-    fleet: FleetFile,
-    cameras: Sequence[_Camera],
-    stores: Mapping[tuple[str, str], _Row],
-    registered: Mapping[str, _Row],
-) -> list[Fault]:
-    """Cameras of the file that take the name or the address of another one."""
-    faults: list[Fault] = []
-    rewritten = {entry.name for entry in fleet.cameras}
-    holders = {_address(row): name for name, row in registered.items() if name not in rewritten}
-    for camera in cameras:
-        entry, present = camera.entry, camera.present
-        address = f"{entry.host}:{entry.port}"
-        if holder := holders.get((entry.host, entry.port)):
-            faults.append(
-                fleet.camera_fault(
-                    camera.index,
-                    "host",
-                    f"{address} is registered as camera {holder!r} and cannot be {entry.name!r} too; use that name, or give "
-                    f"{holder!r} its new address in the same file",
-                )
-            )
-        if present is None or (entry.host, entry.port) == _address(present):
-            continue
-        store = stores.get(camera.store)
-        if store is None or store["id"] != present["store_id"]:
-            # With neither address nor store in common, one camera's history would become another's.
-            faults.append(
-                fleet.camera_fault(
-                    camera.index,
-                    "name",
-                    f"{entry.name!r} is the name of the camera {present['sensor_ip']}:{present['sensor_port']} in store "
-                    f"{present['store_name']!r}, and this one is {address} in store {camera.store[1]!r}; use another name, "
-                    "or move the camera in two steps",
-                )
-            )
-    return faults
-
-
-def _ways_to_nowhere(
-    fleet: FleetFile,
-    cameras: Sequence[_Camera],
-    stores: Mapping[tuple[str, str], _Row],
-    registered: Mapping[str, _Row],
-) -> Iterator[Fault]:
-    """Ways to regions of other cameras that are not there, or in another store."""
-    key_by_id = {row["id"]: key for key, row in stores.items()}
-    places = {name: (key_by_id[row["store_id"]], set(map(int, row["regions"]))) for name, row in registered.items()}
-    places |= {camera.entry.name: (camera.store, set(camera.entry.regions)) for camera in cameras}
-    for camera in cameras:
-        for number, region in camera.entry.regions.items():
-            for name, to in sorted(_ways(camera.entry, region)):
-                store, regions = places.get(name, (None, set()))
-                if name == camera.entry.name or (store == camera.store and to in regions):
-                    continue
-                if store is None:
-                    sentence = f"no camera {name!r} is in this file or registered{did_you_mean(name, places)}"
-                elif store != camera.store:
-                    sentence = f"camera {name!r} hangs in store {store[1]!r}; ways lead through one store"
-                else:
-                    known = ", ".join(map(str, sorted(regions))) or "none"
-                    sentence = f"camera {name!r} has no region {to}; it has {known}"
-                location = (*fleet.camera_locations[camera.index], "regions", str(number), "adjacent")
-                yield fleet.text.fault(location, sentence)
-
-
-def _wanted_stores(
-    fleet: FleetFile,
-    cameras: Sequence[_Camera],
-    stores: Mapping[tuple[str, str], _Row],
-    registered: Mapping[str, _Row],
-) -> dict[tuple[str, str], _Row]:
-    """The stores to write: those of the file, and those that cameras without one have for themselves."""
-    organization = fleet.organization or DEFAULT_ORGANIZATION
-    wanted = {(organization, store.name): _store_row(store) for store in fleet.stores}
-    for camera in cameras:
-        zone = camera.entry.timezone
-        if (
-            camera.entry.store is not None
-            or zone is None
-            or camera.store in wanted
-            or camera.store[1] != camera.entry.name
-        ):
-            continue
-        store = stores.get(camera.store)
-        if store is None:
-            wanted[camera.store] = _store_row(StoreEntry(name=camera.entry.name, timezone=zone))
-        elif {name for name, row in registered.items() if row["store_id"] == store["id"]} == {camera.entry.name}:
-            # The store was made for this camera alone, so a mended zone is the store's too.
-            present = {name: value for name, value in store.items() if name in _STORE_SETTINGS}
-            wanted[camera.store] = {**present, "timezone": zone}
-    return wanted
-
-
-_STORE_SETTINGS = _store_row(StoreEntry(name="-", timezone="UTC")).keys()

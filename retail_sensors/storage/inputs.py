@@ -25,7 +25,6 @@ from psycopg2.extras import RealDictCursor
 
 from retail_sensors.analytics import frames
 from retail_sensors.errors import ConfigurationError
-from retail_sensors.fleet_file import did_you_mean
 from retail_sensors.marked_yaml import Fault, read_text, refusal
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.merge import MergeResult, lock_writers, merge_frame
@@ -39,6 +38,7 @@ from retail_sensors.tables.inputs import (
     STORE_SUBDIVISIONS,
     WEATHER_HOURLY,
 )
+from retail_sensors.words import did_you_mean
 
 FAULTS_SHOWN = 20
 _YEARS = range(2000, 2101)

@@ -1,11 +1,15 @@
 """Migrations: `sql/migrations/*.sql`, run in order by Alembic, and the comments that the table contract gives.
 
-`upgrade` is idempotent, one process at a time migrates, and a failure leaves the former state.
+`upgrade` is idempotent, `downgrade` goes back step by step; one process at a time migrates, and a failure leaves the former
+state. Backups belong in `storage.backup`.
 """
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import psycopg2
 import sqlalchemy
@@ -25,8 +29,18 @@ from retail_sensors.tables.views import VIEWS
 VERSION_TABLE = {"version_table": "retail_alembic_version", "version_table_schema": "public"}
 """Where the revision stands: not in schema `retail`, which a downgrade drops, nor where a role's search path leads."""
 
+LOCK = 0x7265_7461_696C
+"""Advisory lock ("retail") of whoever changes the schema: one at a time on one database."""
+
 _DAGSTER_SCHEMA = "CREATE SCHEMA IF NOT EXISTS dagster"
-_LOCK = 0x7265_7461_696C  # "retail": one migration at a time on one server
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One revision that a downgrade takes back: its number and what it brought."""
+
+    revision: str
+    title: str
 
 
 def run_sql_file(path: str) -> None:
@@ -51,6 +65,11 @@ def head() -> str:
     return ScriptDirectory.from_config(_config()).get_current_head() or ""
 
 
+def known() -> list[str]:
+    """All revisions that this version of the project knows, the oldest first."""
+    return [revision.revision for revision in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
+
+
 def current(database: Database) -> str | None:
     """The revision of the database; None: never migrated."""
     try:
@@ -60,6 +79,15 @@ def current(database: Database) -> str | None:
         raise database.unavailable(error) from error
 
 
+def require_supported(database: Database) -> None:
+    """Raises DatabaseUnavailableError when the server does not answer or is of an unsupported version."""
+    version = database.server_version()
+    if version not in SUPPORTED_SERVERS:
+        raise DatabaseUnavailableError(
+            f"The server is PostgreSQL {version}; versions {SUPPORTED_SERVERS[0]} to {SUPPORTED_SERVERS[-1]} are supported."
+        )
+
+
 def upgrade(database: Database) -> tuple[str | None, str]:
     """Brings the database to the newest revision; returns the former and the new one.
 
@@ -67,40 +95,59 @@ def upgrade(database: Database) -> tuple[str | None, str]:
     and ConfigurationError when a newer version of the project has migrated the database.
     """
     database.ensure_server()
-    version = database.server_version()
-    if version not in SUPPORTED_SERVERS:
-        raise DatabaseUnavailableError(
-            f"The server is PostgreSQL {version}; versions {SUPPORTED_SERVERS[0]} to {SUPPORTED_SERVERS[-1]} are supported."
-        )
+    require_supported(database)
     config = _config()
-    before: str | None = None
-    try:
-        with database.engine.begin() as connection:
-            connection.execute(sqlalchemy.text("SET LOCAL timezone = 'UTC'"))
-            connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-            before = _revision(connection)
-            known = {revision.revision for revision in ScriptDirectory.from_config(config).walk_revisions()}
-            if before is not None and before not in known:
-                raise ConfigurationError(
-                    f"The database is at revision {before}, which this version does not know (its newest is {head()}); "
-                    "use the version of the project that has migrated it, or a newer one."
-                )
-            if before != head():
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-                _execute(connection, comments())
-            # On a server with one database Dagster's tables get a schema of their own.
-            if database.dagster_schema and not sqlalchemy.inspect(connection).has_schema(database.dagster_schema):
-                connection.execute(sqlalchemy.text(_DAGSTER_SCHEMA))
-    except OperationalError as error:
-        raise database.unavailable(error) from error
-    except psycopg2.Error as error:
-        message = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise DatabaseUnavailableError(
-            f"The database could not be brought from revision {before or 'none'} to {head()} ({message}); it was left as it "
-            "was. Mend that and run `retail-sensors db upgrade`."
-        ) from error
+    with _migrating(database, head()) as connection:
+        before = _known_revision(connection)
+        if before != head():
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            _execute(connection, comments())
+        # On a server with one database Dagster's tables get a schema of their own.
+        if database.dagster_schema and not sqlalchemy.inspect(connection).has_schema(database.dagster_schema):
+            connection.execute(sqlalchemy.text(_DAGSTER_SCHEMA))
     return before, head()
+
+
+def steps_down(database: Database, revision: str | None) -> list[Step]:
+    """The revisions that a downgrade to `revision` takes back, the newest first; None: the newest alone; `base`: all.
+
+    Raises ConfigurationError when the database does not stand above that revision.
+    """
+    before = current(database)
+    if before is None:
+        raise ConfigurationError("The database has never been migrated; there is nothing to take back.")
+    if before not in known():
+        raise _unknown(before)
+    standing = known()[: known().index(before) + 1]
+    wanted = revision or (["base", *standing])[-2]
+    if wanted not in ["base", *standing]:
+        raise ConfigurationError(
+            f"The database is at revision {before}, and {wanted} is not below it; choose one of base, "
+            f"{', '.join(standing[:-1]) or 'and nothing else'}."
+        )
+    script = ScriptDirectory.from_config(_config())
+    undone = standing[0 if wanted == "base" else standing.index(wanted) + 1 :]
+    return [Step(number, (script.get_revision(number).doc or "").rstrip(".")) for number in reversed(undone)]
+
+
+def downgrade(database: Database, revision: str | None) -> tuple[str, str | None]:
+    """Takes back what `steps_down` names, with the rows of the tables that go; returns the former and the new revision.
+
+    One transaction: a failing step leaves the former state. Raises like `upgrade` and `steps_down`.
+    """
+    steps = steps_down(database, revision)
+    if not steps:
+        raise ConfigurationError(f"The database is at revision {revision} already.")
+    below = known().index(steps[-1].revision) - 1
+    target = known()[below] if below >= 0 else None
+    config = _config()
+    with _migrating(database, target or "base") as connection:
+        if _revision(connection) != steps[0].revision:
+            raise ConfigurationError("Another process has migrated the database meanwhile; look at it and try again.")
+        config.attributes["connection"] = connection
+        command.downgrade(config, target or "base")
+    return steps[0].revision, target
 
 
 def script() -> str:
@@ -122,6 +169,41 @@ def comments() -> str:
             unit = f" Unit: {column.unit}." if column.unit else ""
             statements.append(f'COMMENT ON COLUMN {name}."{column.name}" IS {_literal(column.description + unit)};')
     return "\n".join(statements)
+
+
+@contextmanager
+def _migrating(database: Database, target: str) -> Iterator[Connection]:
+    """One transaction in which nobody else migrates; what fails is told, and leaves the former state."""
+    before: str | None = None
+    try:
+        with database.engine.begin() as connection:
+            connection.execute(sqlalchemy.text("SET LOCAL timezone = 'UTC'"))
+            connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+            before = _revision(connection)
+            yield connection
+    except OperationalError as error:
+        raise database.unavailable(error) from error
+    except psycopg2.Error as error:
+        message = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        again = "upgrade" if target == head() else f"downgrade {target}"
+        raise DatabaseUnavailableError(
+            f"The database could not be brought from revision {before or 'none'} to {target} ({message}); it was left as it "
+            f"was. Mend that and run `retail-sensors db {again}`."
+        ) from error
+
+
+def _known_revision(connection: Connection) -> str | None:
+    revision = _revision(connection)
+    if revision is not None and revision not in known():
+        raise _unknown(revision)
+    return revision
+
+
+def _unknown(revision: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The database is at revision {revision}, which this version does not know (its newest is {head()}); "
+        "use the version of the project that has migrated it, or a newer one."
+    )
 
 
 def _literal(text: str) -> str:

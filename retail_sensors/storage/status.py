@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from psycopg2.extensions import connection as PgConnection
 from psycopg2.extras import RealDictCursor
 
+from retail_sensors.analytics.selection import chosen_of
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.sqlfiles import queries
 
@@ -106,10 +107,11 @@ class Status:
         return all(stage.is_well for stage in self.stages)
 
 
-def fleet_status(database: Database, now: datetime, hours: int = 24) -> Status:
+def fleet_status(database: Database, now: datetime, hours: int = 24, words: Sequence[str] = ()) -> Status:
     """The status at `now` (zone-aware) with the last `hours` hours, the running one included.
 
-    Raises DatabaseUnavailableError.
+    `words`: of the cameras only that they mean, as `analytics.selection` reads them, and of the stages those that are about cameras.
+    Raises DatabaseUnavailableError, and ConfigurationError for a word that means no camera.
     """
     now = now.astimezone(UTC)
     running = now.replace(minute=0, second=0, microsecond=0)
@@ -117,6 +119,9 @@ def fleet_status(database: Database, now: datetime, hours: int = 24) -> Status:
     window = {"start": first, "end": running + _HOUR, "now": now, "first": (first - 2 * _DAY).date()}
     with database.transaction() as connection:
         registered = _rows(connection, "cameras", window)
+        if words:
+            chosen = set(chosen_of(_rows(connection, "members", {}, "places"), words))
+            registered = [row for row in registered if row["sensor_name"] in chosen]
         known = _rows(connection, "hours", window)
         of_stores = _rows(connection, "hours_without_their_store", {**window, "end": now - _HOUR - DUE})
         days = _rows(connection, "days", window)
@@ -131,6 +136,10 @@ def fleet_status(database: Database, now: datetime, hours: int = 24) -> Status:
         cells.setdefault(row["sensor_id"], {})[hour] = _COUNTS.get(row["counts"], MISSING)
     columns = [first + number * _HOUR for number in range(hours)]
     cameras = tuple(_camera(row, cells.get(row["id"], {}), columns, now) for row in registered)
+    if words:
+        # What is made of a whole store says nothing of some of its cameras.
+        stages = (_cameras_stage(cameras, registered, now), _hours_stage(cameras, 0, cells, registered))
+        return Status(now, first, stages, cameras)
     return Status(
         now,
         first,
@@ -146,9 +155,11 @@ def fleet_status(database: Database, now: datetime, hours: int = 24) -> Status:
     )
 
 
-def _rows(connection: PgConnection, name: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _rows(
+    connection: PgConnection, name: str, parameters: Mapping[str, Any], file: str = "status"
+) -> list[dict[str, Any]]:
     with connection.cursor(cursor_factory=RealDictCursor) as cursor:
-        cursor.execute(queries("status")[name], parameters)
+        cursor.execute(queries(file)[name], parameters)
         return [dict(row) for row in cursor.fetchall()]
 
 
@@ -160,9 +171,11 @@ def _camera(
     for column in columns:
         start = _start_in(column, zone)
         cell = cells.get(column)
-        is_expected = row["is_active"] and start >= row["created_at"] and not _is_before_installation(row, start, zone)
+        is_before = _is_before_installation(row, start, zone)
+        is_expected = row["is_active"] and start >= row["created_at"] and not is_before
         is_due = start + _HOUR + DUE <= now
-        if cell is None:
+        # The first runs after a camera was installed also ask for the hours before: no answer to that is a hole.
+        if cell is None or (cell == MISSING and is_before):
             cell = NOT_ASKED if is_expected and start <= now else NOT_EXPECTED
         shown.append(cell)
         # What was given while the hour ran is not the hour; a hole of a switched-off camera is nobody's task.

@@ -6,13 +6,17 @@ test compares it with the migrated database column by column. DDL belongs in `sq
 
 from __future__ import annotations
 
+from retail_sensors.tables.access import ACCESS_TABLES
 from retail_sensors.tables.alerts import ALERT_TABLES
 from retail_sensors.tables.anomalies import ANOMALY_TABLES
+from retail_sensors.tables.breakers import BREAKER_TABLES
 from retail_sensors.tables.contract import Column, Kind, Table
 from retail_sensors.tables.figures import DAILY_ANALYTICS, HOURLY_ANALYTICS, KPI_METRICS, STORE_DAILY, STORE_HOURLY
 from retail_sensors.tables.health import HEALTH_TABLES
 from retail_sensors.tables.inputs import INPUT_TABLES
 from retail_sensors.tables.missing import MISSING_TABLES
+from retail_sensors.tables.notifications import NOTIFICATION_TABLES
+from retail_sensors.tables.places import PLACE_TABLES
 from retail_sensors.tables.predictions import PREDICTION_TABLES
 from retail_sensors.tables.queues import QUEUE_TABLES
 from retail_sensors.tables.raw import (
@@ -24,6 +28,7 @@ from retail_sensors.tables.raw import (
     REJECTED_PAYLOADS,
     VCA_ALARM_STATUS,
 )
+from retail_sensors.tables.realtime import REALTIME_TABLES
 from retail_sensors.tables.regions import REGION_TABLES
 from retail_sensors.tables.registry import (
     COUNTING_LINES,
@@ -32,6 +37,7 @@ from retail_sensors.tables.registry import (
     SENSOR_METADATA,
     STORES,
 )
+from retail_sensors.tables.retention import RETENTION_TABLES
 
 __all__ = [
     "COLLECTION_LOG",
@@ -85,6 +91,12 @@ TABLES: dict[str, Table] = {
         *ALERT_TABLES,
         *PREDICTION_TABLES,
         *HEALTH_TABLES,
+        *PLACE_TABLES,
+        *NOTIFICATION_TABLES,
+        *REALTIME_TABLES,
+        *BREAKER_TABLES,
+        *RETENTION_TABLES,
+        *ACCESS_TABLES,
     )
 }
 """Every table of schema `retail`, by name, parents before children."""

@@ -62,6 +62,13 @@ CAMERA_HEALTH = Table(
             "Its clock minus ours, as last seen. NULL with the reason in `quality`.",
             unit="s",
         ),
+        Column(
+            "breaker_state",
+            Kind.TEXT,
+            "`open`: it is left alone but for one short question a run; `half_open`: that question is on its way; `closed`: nobody "
+            "answered in its newest runs, and it is asked in full still. NULL: neither, it is asked in full.",
+        ),
+        Column("left_alone_since", Kind.TIMESTAMP, "Since when it is left alone. NULL: it is asked in full."),
         Column("checked_at", Kind.TIMESTAMP, "The instant that all of this is about.", nullable=False),
         Column(
             "quality",

@@ -83,6 +83,9 @@ SENSOR_METADATA = Table(
             "First local day on which it is expected to count. NULL: not said, expected wherever it was asked.",
         ),
         Column("is_active", Kind.BOOLEAN, "Whether it is asked.", nullable=False),
+        Column(
+            "tags", Kind.JSONB, "Its tags: lower-case words in the order of the alphabet. []: none.", nullable=False
+        ),
         Column("capabilities", Kind.JSONB, "What the last probe found, by capability. NULL: never probed."),
         Column("last_seen_at", Kind.TIMESTAMP, "When it last answered. NULL: never.", is_generated=True),
         Column(

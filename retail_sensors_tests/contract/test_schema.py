@@ -117,6 +117,10 @@ def test_identities_of_others_are_foreign_keys(catalog: Catalog, table: Table) -
         "from_camera": "sensor_metadata",
         "to_camera": "sensor_metadata",
         "organization_id": "organizations",
+        "group_id": "camera_groups",
+        "route_id": "alert_routes",
+        "alert_id": "alerts_generated",
+        "summary_id": "notifications",
     }
     expected = [
         f"FOREIGN KEY ({column.name}) REFERENCES retail.{owners[column.name]}(id) ON DELETE CASCADE"

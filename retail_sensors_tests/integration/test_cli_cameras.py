@@ -12,7 +12,7 @@ import yaml
 from click.testing import Result
 from typer.testing import CliRunner
 
-from retail_sensors.cli_cameras import app
+from retail_sensors.cli.cameras import app
 from retail_sensors.errors import ConfigurationError
 from retail_sensors.simulator.fleet import demo_fleet, fleet_file, running
 

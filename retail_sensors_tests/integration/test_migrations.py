@@ -18,14 +18,16 @@ from typing import Any
 
 import psycopg2
 import pytest
+from alembic import command
 from psycopg2 import sql
 from sqlalchemy.engine import make_url
 
 from retail_sensors.errors import ConfigurationError, DatabaseUnavailableError
 from retail_sensors.settings import Settings
-from retail_sensors.storage import migrations
+from retail_sensors.storage import backup, migrations
 from retail_sensors.storage.database import SUPPORTED_SERVERS, Database
 from retail_sensors.storage.embedded import EmbeddedPostgres
+from retail_sensors.storage.sqlfiles import queries
 from retail_sensors.tables import HOURLY_ANALYTICS, PEOPLE_COUNTING_RAW, TABLES
 from retail_sensors_tests.integration.stored import HOUR, hour, reading, register, store, stored, utc
 
@@ -70,10 +72,10 @@ def program(name: str) -> str:
     return str(EmbeddedPostgres(Path(tempfile.gettempdir())).bin_directory / name)
 
 
-def dump(database: Database) -> str:
+def dump(database: Database, *options: str) -> str:
     """The schema as SQL, without what differs from one dump to the next."""
     text = subprocess.run(
-        [program("pg_dump"), "--schema-only", "--no-owner", database.libpq_url],
+        [program("pg_dump"), "--schema-only", "--no-owner", *options, database.libpq_url],
         capture_output=True,
         text=True,
         check=True,
@@ -192,6 +194,105 @@ def test_dagster_gets_a_schema_only_where_it_shares_the_database(empty: NewDatab
     assert schemas == [[("dagster",)], []]
 
 
+# Step by step ------------------------------------------------------------------------------------------------------------
+
+ROWS = {
+    "0001": """
+      INSERT INTO retail.counting_lines (sensor_id, line_number, role) SELECT id, 1, 'entrance' FROM retail.sensor_metadata;
+      INSERT INTO retail.region_configurations (sensor_id, region_number, region_name)
+        SELECT id, 2, 'Tills' FROM retail.sensor_metadata;
+      INSERT INTO retail.hourly_analytics (sensor_id, hour_start, total_entries, is_open, data_completeness, is_provisional,
+        quality) SELECT id, '2024-02-02T09:00Z', 10, true, 1, false, '{}' FROM retail.sensor_metadata;
+      INSERT INTO retail.store_daily (store_id, date, total_visitors, hourly_distribution, data_completeness, is_provisional,
+        quality) SELECT id, '2024-02-02', 10, '{}', 1, false, '{}' FROM retail.stores""",
+    "0010": """
+      UPDATE retail.alert_rules SET warning_threshold = 80 WHERE rule_name = 'overcrowding';
+      INSERT INTO retail.alerts_generated (id, rule_name, scope, store_id, alert_type, metric, severity, timestamp, title,
+        message, metrics, threshold_value, first_seen_at, last_seen_at, occurrences, acknowledged, resolved, actions_taken,
+        escalated) SELECT gen_random_uuid(), 'overcrowding', 'store', id, 'capacity', 'utilization_percent', 'warning',
+        now(), 'Full', 'Full', '{}', 80, now(), now(), 1, false, false, '[]', false FROM retail.stores""",
+    "0012": """
+      INSERT INTO retail.camera_health (sensor_id, state, uptime_hours, checked_at, quality)
+        SELECT id, 'healthy', 0, now(), '{}' FROM retail.sensor_metadata""",
+}
+"""What is stored while a database stands at a revision."""
+
+
+def upgrade_to(database: Database, revision: str) -> None:
+    config = migrations._config()
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def rules(database: Database) -> str:
+    """The schema without comments, which are written at the newest revision alone."""
+    return re.sub(
+        r"^COMMENT ON .*?;$|^--.*$|^\n", "", dump(database, "--schema=retail"), flags=re.MULTILINE | re.DOTALL
+    )
+
+
+def counts(database: Database) -> dict[str, int]:
+    names = [name for (name,) in database.fetch(queries("database")["tables"])]
+    return {name: database.fetch(f"SELECT count(*) FROM retail.{name}")[0][0] for name in names}
+
+
+def kept(database: Database) -> list[list[tuple[Any, ...]]]:
+    """Values that no revision may touch."""
+    return [
+        stored(database, PEOPLE_COUNTING_RAW, "timestamp", "total_in", "net_flow", "updated_at"),
+        database.fetch("SELECT sensor_name, sensor_ip, timezone, updated_at FROM retail.sensor_metadata ORDER BY 1"),
+        database.fetch("SELECT hour_start, total_entries, updated_at FROM retail.hourly_analytics"),
+        database.fetch("SELECT date, total_visitors, updated_at FROM retail.store_daily"),
+    ]
+
+
+def test_rows_survive_each_step_up_and_each_step_down_leads_back(empty: NewDatabase) -> None:
+    database = empty()
+    standing: dict[str, str] = {}
+    rows: dict[str, int] = {}
+    values: list[list[tuple[Any, ...]]] = []
+    for revision in migrations.known():
+        upgrade_to(database, revision)
+        found = counts(database) if revision != "0001" else {}
+        assert {name: found.get(name) for name in rows} == rows, f"revision {revision} lost rows"
+        if revision == "0001":
+            (camera,) = register(database, "a")
+            store(database, PEOPLE_COUNTING_RAW, reading(camera, utc("2024-02-02T09:00")))
+        with database.transaction() as connection, connection.cursor() as cursor:
+            cursor.execute(ROWS.get(revision, "SELECT 1"))
+        values = values or kept(database)
+        assert kept(database) == values
+        rows, standing[revision] = counts(database), rules(database)
+    assert migrations.upgrade(database) == (migrations.head(), migrations.head())
+
+    for revision in migrations.known()[-2::-1]:
+        assert migrations.downgrade(database, None)[1] == revision
+        assert rules(database) == standing[revision], f"the way down to {revision} leaves something, or takes too much"
+        found = counts(database)
+        assert found == {name: rows[name] for name in found}
+        assert kept(database) == values
+    assert migrations.downgrade(database, "base") == ("0001", None)
+    assert database.fetch("SELECT to_regnamespace('retail') IS NULL") == [(True,)]
+    assert migrations.upgrade(database) == (None, migrations.head())
+
+
+def test_a_failing_step_down_leaves_the_former_state(empty: NewDatabase) -> None:
+    database = empty()
+    migrations.upgrade(database)
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE VIEW public.theirs AS SELECT state FROM retail.camera_health")
+    before = dump(database)
+    with pytest.raises(DatabaseUnavailableError) as caught:
+        migrations.downgrade(database, "0011")
+    assert (
+        f"could not be brought from revision {migrations.head()} to 0011 (cannot drop table retail.camera_health"
+        in str(caught.value)
+    )
+    assert dump(database) == before
+    assert migrations.current(database) == migrations.head()
+
+
 # The oldest server -------------------------------------------------------------------------------------------------------
 
 
@@ -293,3 +394,19 @@ def test_the_oldest_server_takes_the_printed_script(old_empty: NewDatabase, tmp_
     ]
     subprocess.run(command, check=True, capture_output=True)
     assert tables(database) >= set(TABLES)
+
+
+def test_data_moves_to_the_oldest_server_and_back(old_empty: NewDatabase, empty: NewDatabase, tmp_path: Path) -> None:
+    new, old, again = empty(), old_empty(), empty()
+    migrations.upgrade(new)
+    (camera,) = register(new, "a")
+    store(new, PEOPLE_COUNTING_RAW, reading(camera, utc("2024-02-02T09:00")))
+    before = counts(new), kept(new)
+    for source, target in ((new, old), (old, again)):
+        source.dispose()
+        moved = backup.move(source, target, environment=os.environ, folder=tmp_path)
+        assert moved.rows == before[0]
+        assert (counts(target), kept(target)) == before
+    # The months of the raw tables, their triggers and computed columns work there.
+    assert store(old, PEOPLE_COUNTING_RAW, reading(camera, utc("2024-02-02T09:00"), line1_in=11)).changed == 1
+    assert stored(old, PEOPLE_COUNTING_RAW, "total_in") == [(11,)]

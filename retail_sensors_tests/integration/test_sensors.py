@@ -18,7 +18,9 @@ from retail_sensors.definitions import build_defs
 from retail_sensors.partitions import FIRST_DAY, day_key, hour_key, range_tags
 from retail_sensors.resources.clock import ClockResource
 from retail_sensors.resources.database import DatabaseResource
-from retail_sensors.sensors import SENSORS, gap_repair, new_camera, run_failure, why
+from retail_sensors.resources.notifier import NotifierResource
+from retail_sensors.sensors import SENSORS, gap_repair, new_camera, run_failure
+from retail_sensors.sensors.failure import why
 from retail_sensors.simulator.camera import SimulatedCamera
 from retail_sensors.simulator.fleet import SimulatedFleet, running
 from retail_sensors.simulator.switches import Fault, FaultKind
@@ -368,7 +370,9 @@ def test_the_history_of_a_new_camera_comes_newest_first(database: Database, data
 # Failures -------------------------------------------------------------------------------------------------------------------
 
 
-def test_the_reason_of_a_failed_run_is_one_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_reason_of_a_failed_run_is_one_sentence(
+    database_url: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     @dg.op
     def breaks() -> None:
         try:
@@ -380,17 +384,19 @@ def test_the_reason_of_a_failed_run_is_one_sentence(capfd: pytest.CaptureFixture
     def breaking() -> None:
         breaks()
 
-    with dg.DagsterInstance.ephemeral() as instance:
+    with dg.DagsterInstance.ephemeral() as instance, Site(database_url, tmp_path / "home").entered():
         result = breaking.execute_in_process(instance=instance, raise_on_error=False)
         context = dg.build_run_status_sensor_context(
             sensor_name="run_failure",
             dagster_instance=instance,
             dagster_run=result.dagster_run,
             dagster_event=result.get_run_failure_event(),
+            resources={"notifier": NotifierResource(database=DatabaseResource(), clock=ClockResource())},
         ).for_run_failure()
         assert why(context) == "ValueError: the disk is full"
         capfd.readouterr()
-        run_failure(context)
+        with context:
+            run_failure(context)
         (line,) = capfd.readouterr().err.strip().splitlines()
         assert line.endswith(f"Run {result.run_id} of breaking failed: ValueError: the disk is full")
 

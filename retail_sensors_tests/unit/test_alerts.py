@@ -12,7 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retail_sensors.analytics.alert_observations import BACK_TO_USUAL, CLOSED, Observation, Sources, observations
+from retail_sensors.analytics.alert_observations import (
+    BACK_TO_USUAL,
+    CLOSED,
+    GAP_RECOVERS,
+    NONE_SWITCHED_ON,
+    SWITCHED_OFF,
+    Observation,
+    Sources,
+    observations,
+)
 from retail_sensors.analytics.alert_texts import alert_text, duration
 from retail_sensors.analytics.alerts import evaluate
 from retail_sensors.analytics.roster import Roster
@@ -400,6 +409,51 @@ def test_the_running_hour_is_seen_as_far_as_it_has_come() -> None:
     assert found[1].zone == "Europe/Lisbon"
 
 
+def minutes(*rows: tuple[str, str, int]) -> pd.DataFrame:
+    """(start, end, people) of Lisbon on the day of these tests, as `storage.realtime` reads them."""
+    return pd.DataFrame(
+        [
+            {
+                "store_id": identity("Lisbon"),
+                "period_start": pd.Timestamp(utc(f"2026-02-03T{start}")),
+                "period_end": pd.Timestamp(utc(f"2026-02-03T{end}")),
+                "current_count": people,
+                "current_occupancy_percent": people / 2,
+            }
+            for start, end, people in rows
+        ]
+    )
+
+
+def test_a_store_is_looked_at_by_the_minute_where_minutes_are_as_fresh_as_the_hour() -> None:
+    running = hour("2026-02-03T14:00", 0.5, updated_at=utc("2026-02-03T14:26"))
+    hours = typed(STORE_HOURLY, [hour("2026-02-03T13:00", 0.95), running])
+    crowded = minutes(("14:10", "14:20", 190), ("14:20", "14:29", 196))
+    found = seen_of("utilization_percent", store_hours=hours, minutes=crowded)
+    assert [(one.value, one.seen_from, one.seen_until) for one in found] == [
+        (95.0, utc("2026-02-03T13:00"), utc("2026-02-03T14:00")),
+        # The running hour counts up to the first of the minutes: its mean would hide what is now.
+        (50.0, utc("2026-02-03T14:00"), utc("2026-02-03T14:10")),
+        (95.0, utc("2026-02-03T14:10"), utc("2026-02-03T14:20")),
+        (98.0, utc("2026-02-03T14:20"), utc("2026-02-03T14:29")),
+    ]
+    assert found[-1].details == {"avg_occupancy": 196.0, "capacity": 200.0}
+    # By the hour alone there is no alert, and after ten minutes over the limit there is one.
+    book = Book(rule(hold_minutes=10))
+    assert book.at(NOW, *seen_of("utilization_percent", store_hours=hours)).empty
+    assert list(book.at(NOW, *found)["first_seen_at"]) == [utc("2026-02-03T14:10")]
+
+
+def test_old_minutes_and_those_of_a_closed_store_are_left_aside() -> None:
+    running = hour("2026-02-03T14:00", 0.5, updated_at=utc("2026-02-03T14:26"))
+    hours = typed(STORE_HOURLY, [running])
+    (by_hour,) = seen_of("utilization_percent", store_hours=hours, minutes=minutes(("14:10", "14:24", 196)))
+    assert by_hour.value == 50.0
+    closed = typed(STORE_HOURLY, [{**running, "is_open": False}])
+    (ended,) = seen_of("utilization_percent", store_hours=closed, minutes=minutes(("14:28", "14:29", 196)))
+    assert ended.ended == CLOSED
+
+
 def test_a_closed_store_is_crowded_by_nobody_and_an_unknown_occupancy_says_nothing() -> None:
     hours = typed(STORE_HOURLY, [hour("2026-02-03T12:00"), hour("2026-02-03T13:00", 2.0, is_open=False)])
     [closed] = seen_of("utilization_percent", store_hours=hours)
@@ -534,9 +588,20 @@ def test_nobody_coming_to_a_closed_store_is_no_drop_and_a_camera_switched_off_ha
     )
     day = typed(ANOMALIES_DETECTED, [event("sensor_issue", "2026-02-03T12:00", "2026-02-03T14:00")])
     assert len(seen_of("anomaly_severity", anomalies=day)) == 1
-    assert seen_of("anomaly_severity", anomalies=day, places=estate(is_active=False)) == []
+    [off] = seen_of("anomaly_severity", anomalies=day, places=estate(is_active=False))
+    assert (off.value, off.ended) == (None, SWITCHED_OFF)
     later = event("traffic_drop", "2026-02-03T14:00", "2026-02-03T15:00")  # detected after now
     assert seen_of("anomaly_severity", anomalies=typed(ANOMALIES_DETECTED, [later])) == []
+
+
+def test_a_gap_is_no_alert_while_it_grows_or_may_yet_be_made_good() -> None:
+    def gap_until(end: datetime) -> list[Observation]:
+        gap = {**event("data_gap", "2026-02-03T00:00", "2026-02-03T01:00"), "ended_at": end}
+        return seen_of("anomaly_severity", anomalies=typed(ANOMALIES_DETECTED, [gap]))
+
+    assert gap_until(NOW - GAP_RECOVERS + timedelta(seconds=1)) == []
+    [gone] = gap_until(NOW - GAP_RECOVERS)
+    assert gone.value == 0.5
 
 
 def asked(at: str, outcome: str = "timeout", success: str | None = None) -> dict[str, Any]:
@@ -577,7 +642,8 @@ def test_a_camera_that_has_never_answered_counts_from_its_registration() -> None
 def test_a_camera_that_is_not_asked_or_switched_off_is_not_offline() -> None:
     log = typed(COLLECTION_LOG, [asked("2026-02-03T14:25")])
     assert seen_of("minutes_since_answer") == []
-    assert seen_of("minutes_since_answer", log=log, places=estate(is_active=False)) == []
+    [off] = seen_of("minutes_since_answer", log=log, places=estate(is_active=False))
+    assert (off.value, off.ended) == (None, SWITCHED_OFF)
     # The newest question is old: nothing is raised from it.
     book = Book(rule("camera_offline", metric="minutes_since_answer", scope="sensor", recency_minutes=30))
     assert book.at(NOW + HOUR, *seen_of("minutes_since_answer", now=NOW + HOUR, log=log)).empty
@@ -608,7 +674,8 @@ def test_a_store_that_has_not_counted_at_all_says_at_least() -> None:
         store_hours=typed(STORE_HOURLY, [hour("2026-02-03T14:00", counts="provisional", updated_at=NOW)]),
     )
     assert fresh.value == 0.0
-    assert seen_of("minutes_without_counts", store_hours=hours, places=estate(is_active=False)) == []
+    [off] = seen_of("minutes_without_counts", store_hours=hours, places=estate(is_active=False))
+    assert (off.value, off.ended) == (None, NONE_SWITCHED_ON)
 
 
 def test_no_source_says_nothing() -> None:

@@ -14,7 +14,8 @@ import yaml
 
 from retail_sensors.connectors.base import Endpoint
 from retail_sensors.errors import ConfigurationError
-from retail_sensors.fleet_file import LineEntry, parse_fleet, read_fleet_file
+from retail_sensors.fleet_file import LineEntry, checked, parse_fleet, read_fleet_file
+from retail_sensors.fleet_places import LocationEntry
 from retail_sensors.simulator.fleet import demo_fleet, fleet_file, running
 
 GOOD = """\
@@ -96,6 +97,7 @@ def test_every_field_of_a_store_and_a_camera_is_read() -> None:
     weekday = [["10:00", "21:00"]]
     assert shop.model_dump() == {
         "name": "Oslo Torg",
+        "organization": None,
         "timezone": "Europe/Oslo",
         "country": "NO",
         "capacity": 180,
@@ -153,7 +155,8 @@ def test_the_sensor_file_of_the_guide_is_read() -> None:
     [door] = parse_fleet(json.dumps(GUIDE, indent=2), "sensor.json").cameras
     assert (door.name, door.host, door.port) == ("Main Entrance Camera", "192.0.2.100", 80)
     assert (door.username, door.password, door.timezone) == ("admin", "env:DOOR", "America/New_York")
-    assert (door.location, set(door.lines), set(door.regions)) == ("Main Entrance", {1, 2, 3, 4}, {1, 2, 3, 4})
+    assert door.location == LocationEntry(name="Main Entrance")
+    assert (set(door.lines), set(door.regions)) == ({1, 2, 3, 4}, {1, 2, 3, 4})
     assert set(door.endpoints) == set(Endpoint)
 
 
@@ -305,6 +308,15 @@ cameras:
         ("name", '"a\\nb"', "must be one line of text"),
         ("location", '"a\\0b"', "holds a control character"),
         ("store", "Shop\n    store: Shop", "is written twice, first in line 5; keep one"),
+        ("location", "{latitude: 95, longitude: 0}", "'95' is out of range; it must be at most 90"),
+        ("location", "{latitude: 38}", "latitude and longitude are one point; write both or neither"),
+        ("location", "{capacity: -1}", "'-1' is out of range; it must be more than 0"),
+        ("location", "{area_sqm: 0}", "'0' is out of range; it must be more than 0"),
+        ("location", "{type: indor}", "did you mean 'indoor'?"),
+        ("location", "{flor: 1}", "unknown field; did you mean 'floor'?"),
+        ("tags", "[Front door]", "'Front door' is not a tag; write one lower-case word"),
+        ("tags", "new", "must be a list, not 'new'"),
+        ("groups", "[Tills, tills]", "group 'tills' is written 'Tills' elsewhere; write it one way"),
         ("colour", "red", "unknown field; known are name, store, host"),
     ],
 )
@@ -429,3 +441,69 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "fleet.yaml"
     path.write_text(GOOD, encoding="utf-8-sig")
     assert len(read_fleet_file(path).cameras) == 2
+
+
+# Several organizations, groups and places -------------------------------------------------------------------------------
+
+
+def test_stores_groups_and_cameras_may_say_their_own_organization() -> None:
+    fleet = parse_fleet(
+        "organization: Mine\n"
+        "stores:\n  - {name: Shop, timezone: UTC}\n  - {name: Shop, timezone: UTC, organization: Other}\n"
+        "groups:\n  - {name: Doors}\n  - {name: doors, organization: Other, type: zone}\n"
+        "cameras:\n"
+        "  - {name: a, store: Shop, host: 192.0.2.1, groups: [Doors], tags: [b, a, b]}\n"
+        "  - {name: b, store: Shop, host: 192.0.2.2, organization: Other, location: {building: A, floor: -1}}\n",
+        "fleet.yaml",
+    )
+    for entries in (fleet.stores, fleet.groups, fleet.cameras):
+        assert [fleet.organization_of(entry) for entry in entries] == ["Mine", "Other"]
+    first, second = fleet.cameras
+    assert (first.groups, first.tags, first.location) == (["Doors"], ["a", "b"], None)
+    assert (second.groups, second.tags) == (None, None)
+    assert second.location is not None
+    assert second.location.place is not None
+    assert {name: value for name, value in second.location.place.items() if value is not None} == {
+        "building_name": "A",
+        "floor_level": -1,
+    }
+
+
+def test_a_bare_location_is_its_name_and_no_place() -> None:
+    [door] = parse_fleet(camera(location="Main entrance"), "fleet.yaml").cameras
+    assert door.location == LocationEntry(name="Main entrance")
+    assert door.location.place is None
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        (
+            "[{name: Doors}, {name: Doors}]",
+            "fleet.yaml, line 1, groups[1].name: 'Doors' is the name of another, in line 1",
+        ),
+        ("[{name: Doors}, {name: DOORS}]", "group 'DOORS' is written 'Doors' elsewhere; write it one way"),
+        ("[{name: Doors, typ: zone}]", "groups[0].typ: unknown field; did you mean 'type'?"),
+        ("[{name: Doors, type: zones}]", "groups[0].type: 'zones' is not one of zone, building"),
+        ("[{type: zone}]", "groups[0].name: is missing"),
+    ],
+)
+def test_a_group_that_cannot_be_meant_is_refused(groups: str, said: str) -> None:
+    [sentence] = faults(f"groups: {groups}\n")
+    assert said in sentence
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"capacity": "-1"}, "--capacity: '-1' is out of range; it must be more than 0."),
+        ({"area_sqm": "0"}, "area_sqm: '0' is out of range; it must be more than 0.0."),
+        ({"floor": "ground"}, "floor: 'ground' is not a whole number."),
+        ({"type": "indor"}, "did you mean 'indoor'?"),
+        ({"x_m": "3"}, "x_m and y_m are one point; write both or neither."),
+    ],
+)
+def test_a_field_that_no_file_holds_is_refused_by_the_name_that_it_was_given(fields: dict[str, str], told: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        checked(LocationEntry, fields, {"capacity": "--capacity"})
+    assert str(refused.value).endswith(told)

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from retail_sensors.analytics.roster import Roster
+from retail_sensors.assets.raw import RAW_ASSETS
 from retail_sensors.backfill import outlook
+from retail_sensors.errors import ConfigurationError
 from retail_sensors.partitions import HOURLY
 from retail_sensors.resources.database import DatabaseResource
 from retail_sensors.schedules import (
@@ -47,11 +49,22 @@ class Stores(DatabaseResource):
 
     zones: list[str]
     reset: str = "04:00"
+    opening: str | None = None
+    """Opening hours of the first store; the others have said none."""
+    disabled: str = ""
+    """Name of a camera that is not active."""
 
     def roster(self) -> Roster:
+        stores = estate(*self.zones, reset=self.reset)
+        sensors = pd.DataFrame(
+            {"sensor_name": [f"camera {zone}" for zone in self.zones], "store_id": stores["id"], "is_active": True}
+        )
+        sensors["is_active"] = sensors["sensor_name"] != self.disabled
+        if self.opening is not None:
+            stores.loc[0, "opening_hours"] = self.opening
         return Roster(
-            stores=estate(*self.zones, reset=self.reset),
-            sensors=pd.DataFrame(),
+            stores=stores,
+            sensors=sensors,
             lines=pd.DataFrame(),
             regions=pd.DataFrame(),
         )
@@ -93,20 +106,30 @@ def test_the_finished_hours_are_the_last_eight() -> None:
 
 
 def test_the_running_hour_comes_with_the_one_before() -> None:
-    assert keys(tick(running_hour, utc("2026-07-18T14:05"))) == ("2026-07-18-13:00", "2026-07-18-14:00")
-    assert keys(tick(running_hour, utc("2026-07-18T00:00"))) == ("2026-07-17-23:00", "2026-07-18-00:00")
+    always = Stores(zones=["Europe/Lisbon"])
+    assert keys(tick(running_hour, utc("2026-07-18T14:05"), always)) == ("2026-07-18-13:00", "2026-07-18-14:00")
+    assert keys(tick(running_hour, utc("2026-07-18T00:00"), always)) == ("2026-07-17-23:00", "2026-07-18-00:00")
 
 
-@pytest.mark.parametrize("schedule", [finished_hours, running_hour], ids=lambda schedule: schedule.name)
-def test_a_tick_asks_for_hours_that_exist_when_it_runs(schedule: dg.ScheduleDefinition) -> None:
+HOURLY_SCHEDULES = pytest.mark.parametrize(
+    ("schedule", "stores"),
+    [(finished_hours, None), (running_hour, Stores(zones=["Europe/Lisbon"]))],
+    ids=["finished_hours", "running_hour"],
+)
+
+
+@HOURLY_SCHEDULES
+def test_a_tick_asks_for_hours_that_exist_when_it_runs(schedule: dg.ScheduleDefinition, stores: Stores | None) -> None:
     for instant in (utc("2026-03-29T01:05"), utc("2026-10-25T00:55"), utc("2026-12-31T23:05")):
-        first, last = keys(tick(schedule, instant))
+        first, last = keys(tick(schedule, instant, stores))
         assert {first, last} <= set(HOURLY.get_partition_keys(instant)[-9:])
 
 
-@pytest.mark.parametrize("schedule", [finished_hours, running_hour], ids=lambda schedule: schedule.name)
-def test_a_repeated_tick_is_the_same_run_and_goes_before_backfills(schedule: dg.ScheduleDefinition) -> None:
-    one, again, later = (tick(schedule, utc(f"2026-07-18T14:{minute}")) for minute in ("05", "05", "10"))
+@HOURLY_SCHEDULES
+def test_a_repeated_tick_is_the_same_run_and_goes_before_backfills(
+    schedule: dg.ScheduleDefinition, stores: Stores | None
+) -> None:
+    one, again, later = (tick(schedule, utc(f"2026-07-18T14:{minute}"), stores) for minute in ("05", "05", "10"))
     assert one is not None
     assert again is not None
     assert later is not None
@@ -116,8 +139,75 @@ def test_a_repeated_tick_is_the_same_run_and_goes_before_backfills(schedule: dg.
 
 def test_two_schedules_of_one_job_never_share_a_run_key() -> None:
     at = utc("2026-07-18T14:05")
-    requests = [tick(schedule, at) for schedule in (finished_hours, running_hour)]
+    requests = [tick(finished_hours, at), tick(running_hour, at, Stores(zones=["Europe/Lisbon"]))]
     assert len({request.run_key for request in requests if request}) == 2
+
+
+# Opening hours ----------------------------------------------------------------------------------------------------------
+
+SATURDAYS = '{"sat": [["10:00", "21:00"]]}'
+
+
+def asked(instant: datetime, stores: Stores) -> str | list[str] | None:
+    """`all`, the cameras that a tick of the running hour names, or None: it asks nobody."""
+    request = tick(running_hour, instant, stores)
+    if request is None:
+        return None
+    if not request.run_config:
+        return "all"
+    chosen = [config["config"]["cameras"] for config in request.run_config["ops"].values()]
+    assert set(request.run_config["ops"]) == {asset.key.to_user_string() for asset in RAW_ASSETS}
+    assert all(cameras == chosen[0] for cameras in chosen)
+    return list(chosen[0])
+
+
+def test_a_shop_is_asked_every_5_minutes_from_a_quarter_before_it_opens_to_a_quarter_after_it_closes() -> None:
+    # Lisbon's 10:00 and 21:00 are 09:00 and 20:00 UTC in summer.
+    lisbon = Stores(zones=["Europe/Lisbon"], opening=SATURDAYS)
+    for when, answer in (
+        ("18T08:40", None),
+        ("18T08:45", "all"),
+        ("18T09:05", "all"),
+        ("18T20:15", "all"),
+        ("18T20:20", None),
+        ("18T20:30", "all"),
+        ("18T20:35", None),
+        ("17T12:05", None),
+        ("17T12:30", "all"),
+    ):
+        assert asked(utc(f"2026-07-{when}"), lisbon) == answer, when
+
+
+def test_while_only_some_shops_are_open_only_their_cameras_are_asked() -> None:
+    both = Stores(zones=["Europe/Lisbon", "Asia/Kolkata"], opening=SATURDAYS)
+    # A store that has not said its hours is always open.
+    assert asked(utc("2026-07-18T03:05"), both) == ["camera Asia/Kolkata"]
+    assert asked(utc("2026-07-18T03:30"), both) == "all"
+    assert asked(utc("2026-07-18T12:05"), both) == "all"
+    closed = Stores(zones=["Europe/Lisbon", "Asia/Kolkata"], opening=SATURDAYS, disabled="camera Asia/Kolkata")
+    assert asked(utc("2026-07-18T03:05"), closed) is None
+    assert asked(utc("2026-07-18T12:05"), closed) == "all"
+    assert asked(utc("2026-07-18T12:05"), Stores(zones=[])) is None
+    assert asked(utc("2026-07-18T12:00"), Stores(zones=[])) == "all"
+
+
+def test_opening_hours_go_by_the_shops_clock_when_the_clocks_change() -> None:
+    # Lisbon's clock goes from 01:00 to 02:00 at 01:00 UTC of the 29th of March, and back at 01:00 UTC of the 25th of October.
+    night = Stores(zones=["Europe/Lisbon"], opening='{"sun": [["02:00", "03:00"]]}')
+    for day, first, last in (("2026-03-29", "00:45", "02:15"), ("2026-10-25", "01:45", "03:15")):
+        ticks_of_night = [utc(f"{day}T00:00") + n * timedelta(minutes=5) for n in range(48)]
+        named = [at for at in ticks_of_night if at.minute % 30 and asked(at, night)]
+        assert (f"{named[0]:%H:%M}", f"{named[-1]:%H:%M}") == (first, last)
+
+
+def test_the_pace_of_the_running_hour_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    always = Stores(zones=["Europe/Lisbon"])
+    monkeypatch.setenv("RETAIL_SENSORS_RUNNING_HOUR_MINUTES", "15")
+    asked_at = [minute for minute in range(0, 60, 5) if asked(utc(f"2026-07-18T14:{minute:02}"), always)]
+    assert asked_at == [0, 15, 30, 45]
+    monkeypatch.setenv("RETAIL_SENSORS_RUNNING_HOUR_MINUTES", "7")
+    with pytest.raises(ConfigurationError, match="RETAIL_SENSORS_RUNNING_HOUR_MINUTES is not one of 5, 10, 15 and 30"):
+        asked(utc("2026-07-18T14:05"), always)
 
 
 # Days -------------------------------------------------------------------------------------------------------------------
@@ -125,7 +215,15 @@ def test_two_schedules_of_one_job_never_share_a_run_key() -> None:
 
 def estate(*zones: str, reset: str = "04:00") -> pd.DataFrame:
     """Stores as the registry gives them, one in each zone."""
-    return pd.DataFrame({"timezone": zones, "occupancy_reset_time": time.fromisoformat(reset)})
+    return pd.DataFrame(
+        {
+            "id": [f"store {zone}" for zone in zones],
+            "store_name": zones,
+            "timezone": zones,
+            "opening_hours": None,
+            "occupancy_reset_time": time.fromisoformat(reset),
+        }
+    )
 
 
 ZONES = ("Pacific/Auckland", "Europe/Lisbon", "America/New_York", "Asia/Kolkata")

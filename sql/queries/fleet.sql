@@ -14,17 +14,27 @@ SELECT s.id::text AS id, o.organization_name, s.store_name, s.timezone, s.countr
 FROM retail.stores AS s
 JOIN retail.organizations AS o ON o.id = s.organization_id
 LEFT JOIN retail.store_service AS t ON t.store_id = s.id
-ORDER BY o.organization_name, s.store_name
+ORDER BY o.organization_name COLLATE "C", s.store_name COLLATE "C"
 
 -- name: registered_cameras
--- Cameras with their lines and regions as JSON objects by number, and the declared ways out of the regions as a list of
+-- Cameras with their place, groups, lines and regions as JSON values, and the declared ways out of the regions as a list of
 -- region, camera and region that they lead to.
-SELECT c.id::text AS id, c.sensor_name, c.store_id::text AS store_id, s.store_name, c.vendor, c.sensor_ip, c.sensor_port,
+SELECT c.id::text AS id, c.sensor_name, c.store_id::text AS store_id, s.store_name, o.organization_name, c.vendor, c.sensor_ip, c.sensor_port,
   c.timezone, c.location, c.username, c.password_reference, c.endpoints, c.heat_scale, c.retention_days,
-  c.installed_on, c.is_active, c.capabilities, c.last_seen_at, c.clock_offset_seconds,
+  c.installed_on, c.is_active, c.capabilities, c.last_seen_at, c.clock_offset_seconds, c.tags,
+  p.building_name AS building, p.floor_level AS floor, to_jsonb(p) - 'sensor_id' - 'updated_at' AS place,
+  coalesce(g.groups, '[]') AS groups,
   coalesce(l.lines, '{}') AS lines, coalesce(r.regions, '{}') AS regions, coalesce(w.adjacent, '[]') AS adjacent
 FROM retail.sensor_metadata AS c
 JOIN retail.stores AS s ON s.id = c.store_id
+JOIN retail.organizations AS o ON o.id = s.organization_id
+LEFT JOIN retail.camera_locations AS p ON p.sensor_id = c.id
+LEFT JOIN (
+  SELECT a.sensor_id, jsonb_agg(g.group_name ORDER BY g.group_name COLLATE "C") AS groups
+  FROM retail.camera_group_assignments AS a
+  JOIN retail.camera_groups AS g ON g.id = a.group_id
+  GROUP BY a.sensor_id
+) AS g ON g.sensor_id = c.id
 LEFT JOIN (
   SELECT sensor_id,
     jsonb_object_agg(line_number, jsonb_build_object(
@@ -51,35 +61,39 @@ LEFT JOIN (
 ) AS w ON w.sensor_id = c.id
 ORDER BY c.sensor_name
 
--- name: add_organization
+-- name: add_organizations
 INSERT INTO retail.organizations (organization_name)
-VALUES (%(organization_name)s)
+SELECT unnest(%(names)s::text[])
 ON CONFLICT (organization_name) DO NOTHING
+RETURNING organization_name
 
--- name: add_store
+-- name: add_stores
 INSERT INTO retail.stores (organization_id, store_name, timezone, country, capacity, area_sqm, traffic_basis,
   passerby_excludes_entrants, opening_hours, occupancy_reset_time)
-SELECT o.id, %(store_name)s, %(timezone)s, %(country)s, %(capacity)s, %(area_sqm)s, %(traffic_basis)s,
-  %(passerby_excludes_entrants)s, %(opening_hours)s, %(occupancy_reset_time)s
-FROM retail.organizations AS o
-WHERE o.organization_name = %(organization_name)s
-RETURNING id::text
+SELECT o.id, t.store_name, t.timezone, t.country, t.capacity, t.area_sqm, t.traffic_basis, t.passerby_excludes_entrants,
+  t.opening_hours, t.occupancy_reset_time
+FROM jsonb_array_elements(%(rows)s) AS r
+CROSS JOIN LATERAL jsonb_populate_record(NULL::retail.stores, r) AS t
+JOIN retail.organizations AS o ON o.organization_name = r ->> 'organization_name'
+RETURNING id::text AS id, store_name,
+  (SELECT o.organization_name FROM retail.organizations AS o WHERE o.id = organization_id) AS organization_name
 
--- name: change_store
-UPDATE retail.stores
-SET timezone = %(timezone)s, country = %(country)s, capacity = %(capacity)s, area_sqm = %(area_sqm)s,
-  traffic_basis = %(traffic_basis)s, passerby_excludes_entrants = %(passerby_excludes_entrants)s,
-  opening_hours = %(opening_hours)s, occupancy_reset_time = %(occupancy_reset_time)s
-WHERE id = %(id)s::uuid
+-- name: change_stores
+UPDATE retail.stores AS s
+SET timezone = t.timezone, country = t.country, capacity = t.capacity, area_sqm = t.area_sqm,
+  traffic_basis = t.traffic_basis, passerby_excludes_entrants = t.passerby_excludes_entrants,
+  opening_hours = t.opening_hours, occupancy_reset_time = t.occupancy_reset_time
+FROM jsonb_populate_recordset(NULL::retail.stores, %(rows)s) AS t
+WHERE s.id = t.id
 
--- name: remove_checkout
+-- name: remove_checkouts
 DELETE FROM retail.store_service
-WHERE store_id = %(id)s::uuid
+WHERE store_id = ANY (%(ids)s::uuid[])
 
--- name: set_checkout
+-- name: set_checkouts
 INSERT INTO retail.store_service (store_id, lanes, service_rate_per_minute, target_minutes, target_share, star_target)
-SELECT %(id)s::uuid, t.lanes, t.service_rate_per_minute, t.target_minutes, t.target_share, t.star_target
-FROM jsonb_populate_record(NULL::retail.store_service, %(checkout)s) AS t
+SELECT t.store_id, t.lanes, t.service_rate_per_minute, t.target_minutes, t.target_share, t.star_target
+FROM jsonb_populate_recordset(NULL::retail.store_service, %(rows)s) AS t
 ON CONFLICT (store_id) DO UPDATE SET lanes = excluded.lanes, service_rate_per_minute = excluded.service_rate_per_minute,
   target_minutes = excluded.target_minutes, target_share = excluded.target_share, star_target = excluded.star_target
 
@@ -89,58 +103,65 @@ UPDATE retail.sensor_metadata
 SET sensor_ip = id::text
 WHERE id = ANY (%(ids)s::uuid[])
 
--- name: add_camera
+-- name: add_cameras
 INSERT INTO retail.sensor_metadata (sensor_name, store_id, vendor, sensor_ip, sensor_port, timezone, location, username,
-  password_reference, endpoints, heat_scale, retention_days, installed_on, is_active)
-VALUES (%(sensor_name)s, %(store_id)s::uuid, %(vendor)s, %(sensor_ip)s, %(sensor_port)s, %(timezone)s, %(location)s,
-  %(username)s, %(password_reference)s, %(endpoints)s, %(heat_scale)s, %(retention_days)s, %(installed_on)s,
-  %(is_active)s)
-RETURNING id::text
+  password_reference, endpoints, heat_scale, retention_days, installed_on, is_active, tags)
+SELECT t.sensor_name, t.store_id, t.vendor, t.sensor_ip, t.sensor_port, t.timezone, t.location, t.username,
+  t.password_reference, t.endpoints, t.heat_scale, t.retention_days, t.installed_on, t.is_active, t.tags
+FROM jsonb_populate_recordset(NULL::retail.sensor_metadata, %(rows)s) AS t
+RETURNING id::text AS id, sensor_name
 
--- name: change_camera
-UPDATE retail.sensor_metadata
-SET store_id = %(store_id)s::uuid, vendor = %(vendor)s, sensor_ip = %(sensor_ip)s, sensor_port = %(sensor_port)s,
-  timezone = %(timezone)s, location = %(location)s, username = %(username)s,
-  password_reference = %(password_reference)s, endpoints = %(endpoints)s, heat_scale = %(heat_scale)s,
-  retention_days = %(retention_days)s, installed_on = %(installed_on)s, is_active = %(is_active)s
-WHERE id = %(id)s::uuid
+-- name: change_cameras
+UPDATE retail.sensor_metadata AS c
+SET store_id = t.store_id, vendor = t.vendor, sensor_ip = t.sensor_ip, sensor_port = t.sensor_port,
+  timezone = t.timezone, location = t.location, username = t.username, password_reference = t.password_reference,
+  endpoints = t.endpoints, heat_scale = t.heat_scale, retention_days = t.retention_days, installed_on = t.installed_on,
+  is_active = t.is_active, tags = t.tags
+FROM jsonb_populate_recordset(NULL::retail.sensor_metadata, %(rows)s) AS t
+WHERE c.id = t.id
 
 -- name: remove_lines
 DELETE FROM retail.counting_lines
-WHERE sensor_id = %(id)s::uuid
+WHERE sensor_id = ANY (%(ids)s::uuid[])
 
 -- name: add_lines
 INSERT INTO retail.counting_lines (sensor_id, line_number, role, is_inverted, line_name)
-SELECT %(id)s::uuid, line.key::integer, line.value ->> 'role', (line.value -> 'is_inverted')::boolean,
-  line.value ->> 'line_name'
-FROM jsonb_each(%(lines)s) AS line
+SELECT t.id, line.key::integer, line.value ->> 'role', (line.value -> 'is_inverted')::boolean, line.value ->> 'line_name'
+FROM jsonb_to_recordset(%(rows)s) AS t (id uuid, lines jsonb)
+CROSS JOIN LATERAL jsonb_each(t.lines) AS line
 
 -- name: remove_regions
 DELETE FROM retail.region_configurations
-WHERE sensor_id = %(id)s::uuid
+WHERE sensor_id = ANY (%(ids)s::uuid[])
 
 -- name: add_regions
 INSERT INTO retail.region_configurations (sensor_id, region_number, region_name, region_type, role, capacity,
   business_purpose)
-SELECT %(id)s::uuid, region.key::integer, region.value ->> 'region_name', region.value ->> 'region_type',
+SELECT t.id, region.key::integer, region.value ->> 'region_name', region.value ->> 'region_type',
   region.value ->> 'role', (region.value ->> 'capacity')::integer, region.value ->> 'business_purpose'
-FROM jsonb_each(%(regions)s) AS region
+FROM jsonb_to_recordset(%(rows)s) AS t (id uuid, regions jsonb)
+CROSS JOIN LATERAL jsonb_each(t.regions) AS region
 
 -- name: remove_adjacent
 DELETE FROM retail.region_adjacency
-WHERE sensor_id = %(id)s::uuid
+WHERE sensor_id = ANY (%(ids)s::uuid[])
 
 -- name: add_adjacent
 INSERT INTO retail.region_adjacency (sensor_id, from_region, to_sensor_id, to_region)
-SELECT %(id)s::uuid, (way.value ->> 0)::integer, t.id, (way.value ->> 2)::integer
-FROM jsonb_array_elements(%(adjacent)s) AS way
-JOIN retail.sensor_metadata AS t ON t.sensor_name = way.value ->> 1
+SELECT t.id, (way.value ->> 0)::integer, c.id, (way.value ->> 2)::integer
+FROM jsonb_to_recordset(%(rows)s) AS t (id uuid, adjacent jsonb)
+CROSS JOIN LATERAL jsonb_array_elements(t.adjacent) AS way
+JOIN retail.sensor_metadata AS c ON c.sensor_name = way.value ->> 1
 
 -- name: set_active
 UPDATE retail.sensor_metadata
 SET is_active = %(is_active)s
 WHERE id = ANY (%(ids)s::uuid[]) AND is_active <> %(is_active)s
 RETURNING sensor_name
+
+-- name: remove_cameras
+DELETE FROM retail.sensor_metadata
+WHERE id = ANY (%(ids)s::uuid[])
 
 -- name: record_capabilities
 UPDATE retail.sensor_metadata

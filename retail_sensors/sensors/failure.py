@@ -1,0 +1,42 @@
+"""The sensor that says in a sentence why a run failed, in its log and to the routes that ask for it."""
+
+import dagster as dg
+
+from retail_sensors.errors import RetailSensorsError
+from retail_sensors.partitions import range_tags
+from retail_sensors.resources.notifier import NotifierResource
+
+
+@dg.run_failure_sensor(
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Says in its log, in one sentence each, which run failed and why, and tells the routes with the event `run_failed`.",
+)
+def run_failure(context: dg.RunFailureSensorContext, notifier: NotifierResource) -> None:
+    """One line for each failed run, and one message to each route that asks for it."""
+    run = context.dagster_run
+    first, last = (run.tags.get(tag) for tag in range_tags("", ""))
+    span = f", {first} to {last}," if first else ""
+    sentence = f"Run {run.run_id} of {run.job_name}{span} failed: {why(context)}"
+    context.log.error(sentence)
+    try:
+        told = notifier.tell_failed_run(run.run_id, run.job_name, sentence)
+    except RetailSensorsError as error:
+        # The run failed by what keeps us from telling, too.
+        context.log.error(f"No route was told of it: {error}")  # noqa: TRY400 -- a sentence, not a traceback
+    else:
+        for route, reason in told.problems.items():
+            context.log.warning(f"Route {route}: {reason}")
+
+
+def why(context: dg.RunFailureSensorContext) -> str:
+    """The innermost cause of the first step that failed, else of the run, in one line."""
+    for event in context.get_step_failure_events():
+        failure = event.step_failure_data
+        if failure.user_failure_data and failure.user_failure_data.description:
+            return failure.user_failure_data.description
+        error = failure.error
+        while error is not None and error.cause is not None:
+            error = error.cause
+        if error is not None:
+            return (error.message.strip().splitlines() or [error.cls_name or ""])[0]
+    return (context.failure_event.message or "it gave no reason").strip().splitlines()[0]

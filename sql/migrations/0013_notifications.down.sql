@@ -1,0 +1,2 @@
+DROP TABLE retail.notifications;
+DROP TABLE retail.alert_routes;
