@@ -26,10 +26,10 @@ from retail_sensors.partitions import DAILY, HOURLY
 from retail_sensors.resources.clock import ClockResource
 from retail_sensors.resources.database import DatabaseResource
 from retail_sensors.settings import load_settings
+from retail_sensors.storage.archive import ArchiveFolder
 from retail_sensors.storage.dagster_storage import prune
 from retail_sensors.storage.merge import PARTITIONED
-from retail_sensors.storage.predictions import forget_predictions
-from retail_sensors.storage.realtime import forget_minutes
+from retail_sensors.storage.retention import RetentionBusyError, apply_policies
 
 _job = partial(dg.define_asset_job, executor_def=dg.in_process_executor)
 
@@ -140,32 +140,28 @@ def prune_event_log(context: dg.OpExecutionContext, database: DatabaseResource, 
 
 
 @dg.op
-def prune_predictions(context: dg.OpExecutionContext, database: DatabaseResource, clock: ClockResource) -> None:
-    """Deletes old forecasts and staffing plans: forecasts four times a day make a quarter of a million rows per camera and year.
-    What became of them stays in prediction_accuracy."""
-    before = clock.now() - timedelta(days=load_settings().prediction_days)
-    deleted = forget_predictions(database.database, before)
-    context.log.info(f"Deleted forecasts and staffing plans from before {before:%Y-%m-%d}: {deleted}")
-
-
-@dg.op
-def prune_minutes(context: dg.OpExecutionContext, database: DatabaseResource, clock: ClockResource) -> None:
-    """Deletes old minute rows: they are half a million a camera and year, and say what the hours say."""
-    before = clock.now() - timedelta(days=load_settings().realtime_days)
-    deleted = forget_minutes(database.database, before)
-    context.log.info(f"Deleted minute rows from before {before:%Y-%m-%d}: {deleted}")
+def apply_retention(context: dg.OpExecutionContext, database: DatabaseResource, clock: ClockResource) -> None:
+    """Archives and drops what is older than the tables' retention policies say, and tells of each table in a sentence."""
+    folder = ArchiveFolder(load_settings().archive_folder)
+    try:
+        outcomes = apply_policies(database.database, folder, clock.now())
+    except RetentionBusyError as error:
+        context.log.warning(str(error))
+        return
+    for outcome in outcomes:
+        (context.log.error if outcome.is_failure else context.log.info)(outcome.sentence)
+    if failed := [outcome.sentence for outcome in outcomes if outcome.is_failure]:
+        raise dg.Failure(" ".join(failed))
 
 
 @dg.job(
-    description="Makes partitions ahead of need, prunes Dagster's event log and forgets old forecasts, staffing plans and minute "
-    "rows.",
+    description="Makes partitions ahead of need, prunes Dagster's event log and archives or drops rows by the retention policies.",
     executor_def=dg.in_process_executor,
 )
 def maintenance() -> None:
     make_partitions_ahead()
     prune_event_log()
-    prune_predictions()
-    prune_minutes()
+    apply_retention()
 
 
 JOBS = (

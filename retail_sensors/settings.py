@@ -72,13 +72,10 @@ class Settings(BaseSettings):
     event_log_days: int = Field(
         default=30, ge=1, description="Days for which Dagster's runs and their events are kept."
     )
-    prediction_days: int = Field(
-        default=90,
-        ge=8,
-        description="Days for which single forecasts and staffing plans are kept; accuracy by day stays.",
+    archive_folder: Path = Field(
+        default=Path("archive"),
+        description="Folder that months older than their table's policy are archived into; relative to the home.",
     )
-
-    realtime_days: int = Field(default=7, ge=2, description="Days for which minute rows are kept; hours and days stay.")
     running_hour_minutes: int = Field(
         default=5,
         description="Minutes between two collections of the running hour while a store is open: 5, 10, 15 or 30.",
@@ -144,7 +141,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             f"A setting cannot be used: {faults}. Mend it in the environment or in .env."
         ) from None
     home = settings.home if settings.home.is_absolute() else root / settings.home
-    return settings.model_copy(update={"home": home})
+    # A path that is absolute stays what it is.
+    return settings.model_copy(update={"home": home, "archive_folder": home / settings.archive_folder})
 
 
 def _plain(message: str) -> str:

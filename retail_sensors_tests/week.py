@@ -108,7 +108,7 @@ class _Week:
                 with self._restarted(at in plan.restarts):
                     ran = daemon.tick(
                         names,
-                        _EVERY_TICK if is_full else self.quiet,
+                        _EVERY_TICK if is_full or plan.is_hourly(at) else self.quiet,
                         seldom_only=not is_full and not self._is_in_block(at),
                     )
                 self.seen.runs += ran

@@ -19,13 +19,15 @@ from retail_sensors.assets.metadata import markdown_table, numbers, text
 
 _CHART_DAYS, _CHART_SCOPES = 28, 6
 _TABLE_STORES = 6
+_CHART_HOURS = 3
+"""A run of the running hour has two: there is nothing to see in them, and it comes up to 288 times a day."""
 
 
 def hourly_summary(context: dg.AssetExecutionContext, figures: pd.DataFrame) -> dict[str, Any]:
     """Numbers of the run's hours; the last partition also gets a chart of entries and exits by hour."""
     known = figures[figures["total_entries"].notna()]
     by_hour = figures.groupby("hour_start")[["total_entries", "total_exits"]].sum(min_count=1).tail(24)
-    if len(by_hour):
+    if len(by_hour) >= _CHART_HOURS:
         context.add_asset_metadata(
             {
                 "entries and exits by hour": bar_chart(

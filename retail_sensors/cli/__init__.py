@@ -22,13 +22,14 @@ app = typer.Typer(
 
 def _assemble() -> None:
     # Imported here, so that an error while importing is told in the same way.
-    from retail_sensors.cli import access, alerts, backfill, cameras, collect, db, demo, load, status, up
+    from retail_sensors.cli import access, alerts, backfill, cameras, collect, db, demo, load, retention, status, up
     from retail_sensors.simulator.cli import simulate
 
     app.add_typer(db.app, name="db", help="The database: start, upgrade, downgrade, status, backup, restore, move, url, script, psql.")
     app.add_typer(cameras.app, name="cameras")
     app.add_typer(alerts.app, name="alerts")
     app.add_typer(access.app, name="access")
+    app.add_typer(retention.app, name="retention")
     app.command("backfill")(backfill.backfill)
     app.command("collect")(collect.collect)
     app.command("demo")(demo.demo)

@@ -29,6 +29,7 @@ import typer
 from retail_sensors.errors import ConfigurationError, RetailSensorsError
 from retail_sensors.installation import Installation
 from retail_sensors.settings import load_settings
+from retail_sensors.storage.dagster_storage import begun_runs
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.embedded import keep_alive
 
@@ -185,6 +186,7 @@ class _Supervisor:
 
     def _run(self) -> None:
         environment = {**os.environ, **self._installation.environment(), "RETAIL_SENSORS_UP": self._mark}
+        self._give_lost_runs_up()
         program = shutil.which("dagster", path=str(Path(sys.executable).parent)) or shutil.which("dagster")
         if program is None:
             raise ConfigurationError("The program `dagster` is not installed beside this one; run `make env`.")
@@ -229,6 +231,23 @@ class _Supervisor:
             _end([process for child in children if (process := _as_process(child.pid)) is not None])
             _end(_marked_processes(self._mark))
             self._state_path.unlink(missing_ok=True)
+
+    def _give_lost_runs_up(self) -> None:
+        """Fails the runs that broke off with the machine or with all of Dagster, so that the daemon starts them again.
+
+        Dagster itself does not ask whether a worker of this launcher is alive: for two hours such a run would keep its place in
+        the queue, and the sensor that awaits it waiting.
+        """
+        # Nothing of Dagster runs now: what had begun has no worker any more.
+        lost = begun_runs(self._installation.database)
+        if not lost:
+            return
+        instance = self._installation.dagster_instance()
+        for run_id in lost:
+            run = instance.get_run_by_id(run_id)
+            if run is not None:
+                instance.report_run_failed(run, "Its worker was lost: everything was started anew.")
+        instance.dispose()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -29,7 +29,11 @@ class DatabaseResource(dg.ConfigurableResource):
         return Database(settings)
 
     def roster(self) -> Roster:
-        """Stores, cameras, lines and regions as they are registered now."""
+        """Stores, cameras, lines and regions as they were registered when they were first asked for: one truth for a whole run."""
+        return self._roster
+
+    @cached_property
+    def _roster(self) -> Roster:
         return FleetRegistry(self.database).roster()
 
     def read(self, table: Table, start: datetime, end: datetime, columns: list[str] | None = None) -> pd.DataFrame:

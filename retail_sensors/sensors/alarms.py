@@ -72,7 +72,7 @@ realtime_analytics = dg.AssetSpec(
         for name in ("vca_alarm_status", "hourly_analytics")
     ],
     metadata=table_metadata(REALTIME_ANALYTICS, "merge"),
-    group_name="cameras",
+    group_name="live",
     owners=OWNERS,
     kinds={"http", "postgres"},
     tags={"domain": "collection"},

@@ -44,8 +44,7 @@ class AccessStore:
 
         Raises ConfigurationError for an empty user, and where the name is unknown or not that of one thing only.
         """
-        if not user.strip():
-            raise ConfigurationError("The user has no name; give the login's, or what `sub` says in its tokens.")
+        _require_name(user)
         of = self._identities(scope, name)
         return bool(self._written("grant", {"user": user, "can_write": can_write, "by": by, **of}))
 
@@ -66,7 +65,11 @@ class AccessStore:
         return list(self._database.fetch(queries("access")["guard"])[0][0])
 
     def reader_login(self, user: str, *, is_for_everything: bool = False) -> str:
-        """The statements that make a login for psql; `is_for_everything`: past the policies, for who may see all tenants."""
+        """The statements that make a login for psql; `is_for_everything`: past the policies, for who may see all tenants.
+
+        Raises ConfigurationError for an empty user.
+        """
+        _require_name(user)
         statements = [
             "CREATE ROLE {user} LOGIN;",
             "GRANT CONNECT ON DATABASE {database} TO {user};",
@@ -95,6 +98,11 @@ class AccessStore:
 
     def _written(self, query: str, parameters: dict[str, Any]) -> int:
         return len(self._database.fetch(queries("access")[query], parameters))
+
+
+def _require_name(user: str) -> None:
+    if not user.strip():
+        raise ConfigurationError("The user has no name; give the login's, or what `sub` says in its tokens.")
 
 
 def _of_nothing() -> dict[str, Any]:

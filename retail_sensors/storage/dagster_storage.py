@@ -1,4 +1,5 @@
-"""Dagster's own storage in Postgres: keeping it small. Its tables are Dagster's; only old rows are deleted here."""
+"""Dagster's own storage in Postgres: keeping it small, and which runs it takes for running. Its tables are Dagster's; only old rows
+are deleted here, and none is changed."""
 
 from __future__ import annotations
 
@@ -38,3 +39,20 @@ def prune(database: Database, before: datetime) -> dict[str, int]:
     finally:
         engine.dispose()
     return deleted
+
+
+def begun_runs(database: Database) -> list[str]:
+    """Ids of the runs that the daemon had launched and that have not ended, as far as Dagster knows.
+
+    Raises DatabaseUnavailableError.
+    """
+    engine = sqlalchemy.create_engine(database.dagster_url)
+    try:
+        with engine.connect() as connection:
+            if not connection.exec_driver_sql(queries("dagster_storage")["has_runs"]).scalar_one():
+                return []
+            return list(connection.exec_driver_sql(queries("dagster_storage")["begun_runs"]).scalars())
+    except OperationalError as error:
+        raise database.unavailable(error) from error
+    finally:
+        engine.dispose()

@@ -16,7 +16,7 @@ from psycopg2.extensions import connection as PgConnection
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.merge import lock_writers
 from retail_sensors.storage.sqlfiles import queries
-from retail_sensors.tables.predictions import PREDICTIONS, STAFFING_PLAN, STORE_PREDICTIONS
+from retail_sensors.tables.predictions import PREDICTIONS, STORE_PREDICTIONS
 
 Scope = Literal["sensor", "store"]
 
@@ -48,19 +48,6 @@ def model_at(database: Database, origin: datetime) -> tuple[str, bytes] | None:
     """Version and bytes of the newest model that looked at nothing after the origin; None: there is none."""
     found = database.fetch(queries("predictions")["model_at"], {"origin": origin})
     return (str(found[0][0]), bytes(found[0][1])) if found else None
-
-
-def forget_predictions(database: Database, before: datetime) -> int:
-    """Deletes forecasts for hours before the instant, and staffing plans made before it; the number of rows.
-
-    All forecasts for an hour go together, so that none is judged by those that are left.
-    """
-    deleted = 0
-    with database.transaction() as connection, connection.cursor() as cursor:
-        for table in (PREDICTIONS, STORE_PREDICTIONS, STAFFING_PLAN):
-            cursor.execute(queries("predictions")[f"forget_{table.name}"], {"before": before})
-            deleted += cursor.rowcount
-    return deleted
 
 
 def fill_actuals(database: Database, scope: Scope, dates: tuple[date, date], now: datetime) -> int:

@@ -1,4 +1,4 @@
-"""Minute rows in Postgres: what a sweep of readings needs of the rows before, storing it, and forgetting what is old.
+"""Minute rows in Postgres: what a sweep of readings needs of the rows before, and storing it.
 
 The statements stand in `sql/queries/realtime.sql`; what is made of the frames belongs in `analytics.realtime`.
 """
@@ -52,13 +52,6 @@ def store_minutes(database: Database, collected: CollectedWindow, rows: pd.DataF
     with database.transaction() as connection:
         store_collection(connection, VCA_ALARM_STATUS, collected, asset=VCA_ALARM_STATUS.name, run_id=None)
         return merge_frame(connection, REALTIME_ANALYTICS, rows, asset=REALTIME_ANALYTICS.name, mode="merge")
-
-
-def forget_minutes(database: Database, before: datetime) -> int:
-    """Deletes the minute rows of before the instant; the number of rows."""
-    with database.transaction() as connection, connection.cursor() as cursor:
-        cursor.execute(queries("realtime")["forget_minutes"], {"before": before})
-        return int(cursor.rowcount)
 
 
 def _frame(connection: PgConnection, query: str, parameters: Mapping[str, Any]) -> pd.DataFrame:

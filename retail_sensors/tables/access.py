@@ -54,9 +54,10 @@ REGISTRY_TABLES = frozenset(
         "alert_rules",
         "alert_routes",
         "user_sensor_access",
+        "retention_policies",
     }
 )
-"""Fleet, rules and users: only the owner writes them."""
+"""Fleet, rules, users and retention: only the owner writes them."""
 
 RAW_TABLES = frozenset(
     {
@@ -87,7 +88,7 @@ CONTRIBUTED_TABLES = frozenset(
 )
 """What people of a store know themselves: `retail_writer` writes them too, in the rows that a user may write."""
 
-SHARED_TABLES = frozenset({"holidays", "retail_calendar", "prediction_model"})
+SHARED_TABLES = frozenset({"holidays", "retail_calendar", "prediction_model", "retention_policies"})
 """The same for every user: rows that are about no tenant."""
 
 HIDDEN_COLUMNS: dict[str, frozenset[str]] = {

@@ -24,9 +24,11 @@ from retail_sensors.simulator.camera import SimulatedCamera
 from retail_sensors.simulator.fleet import SimulatedFleet, SimulatedStore, running
 from retail_sensors.simulator.switches import Fault, FaultKind
 from retail_sensors.simulator.traffic import Generated, OpeningHours
+from retail_sensors.storage.archive import ArchiveFolder
 from retail_sensors.storage.fleet import FleetRegistry
 from retail_sensors.storage.leases import PostgresLeases
-from retail_sensors.storage.realtime import forget_minutes, minutes_of_stores
+from retail_sensors.storage.realtime import minutes_of_stores
+from retail_sensors.storage.retention import apply_policies
 from retail_sensors_tests.installations import Site
 from retail_sensors_tests.integration.stored import utc
 from retail_sensors_tests.integration.test_sensors import Frozen, Operator
@@ -135,8 +137,11 @@ def test_minutes_over_a_day_with_its_reset_and_midnight(operator: Operator) -> N
         # What alerts read, and what the nightly maintenance leaves.
         with operator.site.entered() as installation:
             read = minutes_of_stores(installation.database, instants[-1] - 10 * MINUTE, instants[-1])
-            assert forget_minutes(installation.database, instants[-1]) == 3 * (len(instants) - 1)
-            assert forget_minutes(installation.database, instants[-1]) == 0
+            nowhere = ArchiveFolder(operator.site.home / "nowhere")
+            week_later = instants[-1] + timedelta(days=7)
+            for gone in (3 * (len(instants) - 1), 0):
+                (outcome,) = apply_policies(installation.database, nowhere, week_later, ["realtime_analytics"])
+                assert outcome.rows == gone
         assert list(read["period_end"]) == instants[-6:]
         assert list(read["current_count"]) == [row["current_count"] for row in rows[-6:]]
         assert [row["period_end"] for row in minutes(operator.site, "lisbon")] == instants[-1:]

@@ -17,6 +17,9 @@ from retail_sensors.settings import Settings
 from retail_sensors.storage.dagster_storage import prune
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.merge import PARTITIONED
+from retail_sensors.tables import PEOPLE_COUNTING_RAW
+from retail_sensors.tables.realtime import REALTIME_ANALYTICS
+from retail_sensors_tests.integration.stored import reading, register, store
 
 KEYS = ["2026-02-02-09:00", "2026-02-02-10:00", "2026-02-02-11:00"]
 
@@ -154,6 +157,37 @@ def test_the_nightly_job_prunes_and_makes_months_ahead(database: Database, insta
     for table in PARTITIONED:
         for month in ("2031m12", "2032m01", "2032m02"):
             assert database.fetch(f"SELECT to_regclass('retail.{table}_y{month}') IS NOT NULL") == [(True,)]
+
+
+def test_the_nightly_job_applies_every_policy_it_can(
+    database: Database, instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    (camera,) = register(database, "north")
+    store(database, PEOPLE_COUNTING_RAW, reading(camera, "2024-03-05T10:00"))
+    minute = {"sensor_id": camera, "period_end": datetime(2026, 8, 1, tzinfo=UTC), "observed_minutes": 0.0}
+    store(database, REALTIME_ANALYTICS, {**minute, "quality": "{}"})
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE retail.retention_policies SET days_to_keep = 1 WHERE table_name = 'collection_log' RETURNING 1"
+        )
+        assert cursor.rowcount == 1
+    job = build_defs(clock=Frozen(instant="2026-08-10T02:00:00+00:00")).resolve_job_def("maintenance")
+    ended = job.execute_in_process(instance=instance, raise_on_error=False)
+    # A policy that cannot be meant fails the op when the others have been applied.
+    assert not ended.success
+    said = [entry.user_message for entry in instance.all_logs(ended.run_id) if not entry.is_dagster_event]
+    assert "people_counting_raw: archived 1 row from before 2024-08-10 as people_counting_raw-2024-03." in said
+    assert "realtime_analytics: dropped 1 row from before 2026-08-03." in said
+    (wrong,) = (one for one in said if one.startswith("collection_log: "))
+    assert "45 days at least, not 1" in wrong
+    (failure,) = (event for event in ended.all_events if event.is_step_failure)
+    assert wrong in failure.step_failure_data.error_display_string
+    assert database.fetch("SELECT count(*) FROM retail.people_counting_raw") == [(0,)]
+    folder = settings.home / "archive" / "people_counting_raw"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "people_counting_raw-2024-03.csv.gz",
+        "people_counting_raw-2024-03.json",
+    ]
 
 
 def test_dagsters_tables_stand_in_a_schema_of_their_own(database: Database, instance: dg.DagsterInstance) -> None:

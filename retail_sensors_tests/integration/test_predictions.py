@@ -19,9 +19,10 @@ from retail_sensors.fleet_file import parse_fleet
 from retail_sensors.installation import Installation
 from retail_sensors.partitions import day_key, hour_key, range_tags
 from retail_sensors.resources.clock import ClockResource
+from retail_sensors.storage.archive import ArchiveFolder
 from retail_sensors.storage.fleet import FleetRegistry
 from retail_sensors.storage.merge import merge_frame
-from retail_sensors.storage.predictions import forget_predictions
+from retail_sensors.storage.retention import apply_policies
 from retail_sensors.tables import HOURLY_ANALYTICS, STORE_HOURLY
 from retail_sensors.tables.inputs import STAFF_HOURS
 from retail_sensors_tests.installations import RecordedInMemory, Site
@@ -184,11 +185,20 @@ def test_old_forecasts_go_hour_by_hour_and_what_became_of_them_stays(site: Site,
 
     before = datetime(2025, 6, 8, 12, tzinfo=UTC)
     oldest = "SELECT min(prediction_time), min(target_time) FROM retail.{}"
-    assert forget_predictions(installation.database, before) > 0
+    policy = timedelta(days=90)
+    names = ("predictions", "store_predictions", "staffing_plan")
+
+    def forget(until: datetime) -> int:
+        # What is dropped is not archived.
+        nowhere = ArchiveFolder(site.home / "nowhere")
+        return sum(one.rows for one in apply_policies(installation.database, nowhere, until + policy, names))
+
+    assert forget(before) > 0
     for table in ("predictions", "store_predictions"):
         assert site.fetch(oldest.format(table)) == [(first, before)]
-    assert forget_predictions(installation.database, NOW + timedelta(days=9)) > 0
-    assert site.fetch("SELECT count(*) FROM retail.staffing_plan") == [(0,)]
+    assert forget(NOW + timedelta(days=9)) > 0
+    for table in names:
+        assert site.fetch(f"SELECT count(*) FROM retail.{table}") == [(0,)]
     judge(installation, YESTERDAY - timedelta(days=1), YESTERDAY)
     assert site.contents(["prediction_accuracy"]) == accuracy
 

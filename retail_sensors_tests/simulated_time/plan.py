@@ -158,3 +158,9 @@ class Plan:
             if one.state is not None
             for edge, span in ((one.start, min(one.end - one.start, _BEGINNING)), (one.end, _RETURN))
         )
+
+    def is_hourly(self, now: datetime) -> bool:
+        """Whether what is due about once an hour must not be left out: the last hours of the plan, and what only checks tell of."""
+        return now >= self.end - 95 * MINUTE or any(
+            self.start + one.start <= now < self.start + one.end for one in self.episodes if one.state is None
+        )

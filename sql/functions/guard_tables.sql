@@ -8,7 +8,7 @@ DECLARE
   -- Who changes the fleet, its rules and its users owns the database; services only read them.
   v_registry CONSTANT text[] := ARRAY['organizations', 'stores', 'sensor_metadata', 'counting_lines', 'region_configurations',
     'region_adjacency', 'camera_locations', 'camera_groups', 'camera_group_assignments', 'fleet_changes', 'alert_rules',
-    'alert_routes', 'user_sensor_access'];
+    'alert_routes', 'user_sensor_access', 'retention_policies'];
   -- What cameras said and what became of asking them is written by retail_ingest, everything else by retail_transform.
   v_raw CONSTANT text[] := ARRAY['people_counting_raw', 'regional_counting_raw', 'heatmap_temporal_raw', 'vca_alarm_status',
     'collection_log', 'rejected_payloads', 'raw_revisions', 'region_stays', 'heatmap_spatial_raw', 'camera_breakers',
@@ -17,7 +17,7 @@ DECLARE
   v_contributed CONSTANT text[] := ARRAY['store_subdivisions', 'pos_transactions', 'staff_hours', 'weather_hourly',
     'queue_ground_truth', 'store_service'];
   -- The same for everybody.
-  v_shared CONSTANT text[] := ARRAY['holidays', 'retail_calendar', 'prediction_model'];
+  v_shared CONSTANT text[] := ARRAY['holidays', 'retail_calendar', 'prediction_model', 'retention_policies'];
   -- What readers never see: secrets' references, and what is made of many tenants' rows at once.
   v_hidden CONSTANT jsonb := '{
     "sensor_metadata": ["username", "password_reference"],

@@ -53,8 +53,8 @@ VALUES
     'A day''s conversion, or where no till feed exists its capture rate, is a fifth below what is usual.'),
   ('anomaly', 'anomaly', 'sensor', 'anomaly_severity', '>=', 0.2, 0.6, 0, 180, NULL, 1440,
     'A camera''s counts are far from what is usual, or the camera itself seems faulty.'),
-  ('camera_offline', 'system', 'sensor', 'minutes_since_answer', '>=', 30, 240, 0, 15, 240, 30,
-    'A camera that is asked has not answered for half an hour.'),
+  ('camera_offline', 'system', 'sensor', 'minutes_since_answer', '>=', 10, 240, 0, 15, 240, 30,
+    'A camera that is asked has not answered for ten minutes.'),
   ('data_stale', 'system', 'store', 'minutes_without_counts', '>=', 120, 480, 0, 60, 480, 60,
     'A store has been open for two hours without any camera of it having counted.');
 

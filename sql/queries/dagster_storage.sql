@@ -1,5 +1,17 @@
 -- Statements on Dagster's own storage, which keeps every event for ever.
 
+-- name: has_runs
+-- Whether Dagster has made its tables yet.
+SELECT to_regclass('runs') IS NOT NULL
+
+-- name: begun_runs
+-- Runs that the daemon had launched and that have not ended, the oldest first; not those of a process that runs a job by itself.
+SELECT r.run_id
+FROM runs AS r
+WHERE r.status IN ('STARTING', 'STARTED')
+  AND EXISTS (SELECT FROM run_tags AS t WHERE t.run_id = r.run_id AND t.key = '.dagster/grpc_info')
+ORDER BY r.id
+
 -- name: delete_old_run_events
 -- Events of before :before that only a run's own page shows: steps, logs, inputs, outputs, what was planned or failed.
 DELETE FROM event_logs AS e

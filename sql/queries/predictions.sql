@@ -99,15 +99,3 @@ WHERE prediction_time <= %(plan_time)s::timestamptz
   AND prediction_time > %(plan_time)s::timestamptz - interval '24 hours'
   AND target_time > %(plan_time)s::timestamptz - interval '1 hour'
 ORDER BY store_id, target_time, prediction_time DESC
-
--- name: forget_predictions
--- Deletes the cameras' forecasts for hours before :before; the time of the origin is what the index knows.
-DELETE FROM retail.predictions WHERE prediction_time < %(before)s::timestamptz AND target_time < %(before)s::timestamptz
-
--- name: forget_store_predictions
--- Deletes the stores' forecasts for hours before :before.
-DELETE FROM retail.store_predictions WHERE prediction_time < %(before)s::timestamptz AND target_time < %(before)s::timestamptz
-
--- name: forget_staffing_plan
--- Deletes the plans made before :before.
-DELETE FROM retail.staffing_plan WHERE plan_time < %(before)s::timestamptz

@@ -1,4 +1,4 @@
--- Minute rows: what retail_sensors/storage/realtime.py asks and deletes. Instants are seconds since 1970.
+-- Minute rows: what retail_sensors/storage/realtime.py asks. Instants are seconds since 1970.
 
 -- name: polled_cameras
 -- Those of the cameras :sensors that have a row in the minute that starts at :minute.
@@ -64,7 +64,3 @@ JOIN retail.sensor_metadata AS s ON s.id = r.sensor_id
 WHERE r.period_end >= %(since)s::timestamptz AND r.period_end <= %(now)s::timestamptz
   AND r.period_start IS NOT NULL AND r.current_occupancy_percent IS NOT NULL
 ORDER BY s.store_id, date_trunc('minute', r.period_end), r.period_end DESC
-
--- name: forget_minutes
--- Deletes the rows of before :before.
-DELETE FROM retail.realtime_analytics WHERE period_end < %(before)s::timestamptz
