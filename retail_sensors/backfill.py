@@ -147,8 +147,8 @@ def collect_range(
 ) -> Report:
     """Collects the window from the cameras that the words mean (none: all active ones), then computes its days.
 
-    `in_full`: asks every question also of cameras at whose address nobody has answered lately. `with_outlook`: then looks for anomalies of the last days, predicts the next ones and evaluates the alert rules, as the
-    schedules do.
+    `in_full`: asks every question also of cameras at whose address nobody has answered lately. `with_outlook`: then looks for
+    anomalies of the last days, predicts the next ones and evaluates the alert rules, as the schedules do.
     Raises ConfigurationError for a window or a camera that cannot be meant, DatabaseUnavailableError.
     """
     database = installation.database

@@ -37,8 +37,8 @@ collect_hours = _job(
     "collect_hours",
     selection=dg.AssetSelection.assets(*RAW_ASSETS, *MISSING_ASSETS, *HOURLY_ASSETS, *QUEUE_HOURLY_ASSETS),
     partitions_def=HOURLY,
-    description="Asks the cameras for the run's hours and computes the hourly figures of cameras and stores. Config of the four "
-    "raw assets chooses cameras and allows overwriting.",
+    description="Asks the cameras for the run's hours and computes the hourly figures of cameras and stores. `cameras` in the config "
+    "of the four raw assets asks only some: a name, `group:`, `tag:` or `store:`; docs/ui.md shows how.",
 )
 
 hourly_figures = _job(
@@ -59,7 +59,8 @@ ended_day_questions = _job(
     "ended_day_questions",
     selection=dg.AssetSelection.assets(*STAY_ASSETS),
     partitions_def=DAILY,
-    description="Asks the cameras that can tell for the stays in their regions and the heat of their view on ended days.",
+    description="Asks the cameras that have such reports for the stays in their regions and the heat of their view, on days that have "
+    "ended.",
 )
 
 public_holidays = _job(
@@ -72,7 +73,8 @@ anomalies = _job(
     "anomalies",
     selection=dg.AssetSelection.assets(*ANOMALY_ASSETS),
     partitions_def=DAILY,
-    description="Looks for what stands out in the counts of the run's days, from what was known then.",
+    description="Looks for anomalies in the counts of the run's days, and for cameras that seem faulty; those that have ended are "
+    "resolved.",
 )
 
 alerts = _job(
@@ -84,7 +86,7 @@ alerts = _job(
 watch_cameras = _job(
     "watch_cameras",
     selection=dg.AssetSelection.assets(*HEALTH_ASSETS),
-    description="Looks at how each camera answers.",
+    description="Says of each camera whether it is healthy, degraded, offline or unknown, from what became of asking it.",
 )
 
 train_model = _job(

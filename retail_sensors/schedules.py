@@ -193,7 +193,7 @@ def _instant(day: date, at: clock_time, zone: ZoneInfo) -> datetime:
 @_schedule(
     job=ended_day_questions,
     cron_schedule="10,40 * * * *",
-    description="Twice an hour asks the cameras that can tell for the stays and the spatial heat of days that have just ended, and "
+    description="Twice an hour asks the cameras that have such reports for the stays and the heat of days that have just ended, and "
     f"once a night for those of the last {HELD_DAYS} days that are not in yet.",
 )
 def ended_day_answers(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
@@ -228,7 +228,7 @@ def watch(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 @_schedule(
     job=watch_cameras,
     cron_schedule="1-59/5 * * * *",
-    description="Every 5 minutes looks at how each camera answers.",
+    description="Every 5 minutes says of each camera whether it is healthy, degraded, offline or unknown.",
 )
 def camera_states(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run of what is known now."""

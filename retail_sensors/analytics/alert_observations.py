@@ -28,6 +28,7 @@ REASONS: dict[str, str] = {
 CLOSED = "The store is closed."
 BACK_TO_USUAL = "The counts are back to what is usual."
 SWITCHED_OFF = "The camera was switched off."
+NOTHING_LOWER = "For a day no lower count has come for an hour."
 NONE_SWITCHED_ON = "No camera of the store is switched on."
 
 GAP_RECOVERS = timedelta(hours=4)
@@ -36,7 +37,9 @@ GAP_RECOVERS = timedelta(hours=4)
 MEASURED = frozenset({"measured", "partial", "provisional"})
 """Words of `quality.counts` for hours that some camera counted."""
 
+_OF_CAMERAS = ("anomaly_severity", "minutes_since_answer", "clock_offset_seconds", "hours_set_aside")
 _HOUR = timedelta(hours=1)
+_DAY = timedelta(days=1)
 _MINUTE = timedelta(minutes=1)
 _AS_FRESH = timedelta(minutes=2)
 """Minutes come each minute: a figure that was made in between is no fresher than they are."""
@@ -58,6 +61,8 @@ class Sources:
     recommended_actions, auto_resolved of `anomalies_detected`."""
     log: pd.DataFrame
     """sensor_id, outcome, asked_at, last_success_at of `collection_log`."""
+    revisions: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """table_name, sensor_id, timestamp, action of `raw_revisions`."""
     minutes: pd.DataFrame = field(default_factory=pd.DataFrame)
     """store_id, period_start, period_end, current_count, current_occupancy_percent of `realtime_analytics`, in the order of time."""
 
@@ -97,6 +102,8 @@ def observations(sources: Sources, roster: Roster, now: datetime) -> list[Observ
         *watch.conversions(sources.key_figures),
         *watch.anomalies(sources.anomalies),
         *watch.answers(sources.log),
+        *watch.clocks(),
+        *watch.lower_counts(sources.revisions),
         *watch.counts(sources.store_hours),
         *watch.switched_off(),
     ]
@@ -287,6 +294,29 @@ class _Watch:
                 "minutes_since_answer", self._cameras[sensor], (asked_at - since) / _MINUTE, since, asked_at, details
             )
 
+    def clocks(self) -> Iterator[Observation]:
+        """How far each camera's clock was off when it last answered."""
+        for camera in _rows(self._roster.sensors[["id", "last_seen_at", "clock_offset_seconds"]]):
+            at, offset = camera["last_seen_at"], camera["clock_offset_seconds"]
+            if camera["id"] in self._active and not pd.isna(at) and not pd.isna(offset) and at <= self._now:
+                details = {"offset_seconds": float(offset)}
+                yield self._seen("clock_offset_seconds", self._cameras[camera["id"]], abs(offset), at, at, details)
+
+    def lower_counts(self, revisions: pd.DataFrame) -> Iterator[Observation]:
+        """For how many hours of the last day each camera told less people than before; what a run was to overwrite is none."""
+        hours: dict[str, set[datetime]] = {}
+        for row in _rows(revisions):
+            is_lower = row["table_name"] == "people_counting_raw" and row["action"] == "refused"
+            if is_lower and self._now - _DAY <= row["timestamp"] <= self._now:
+                hours.setdefault(row["sensor_id"], set()).add(row["timestamp"])
+        for camera in sorted(self._active):
+            place, lowered = self._cameras[camera], hours.get(camera)
+            if lowered is None:
+                yield self._seen("hours_set_aside", place, None, self._now, self._now, ended=NOTHING_LOWER)
+            else:
+                until = min(max(lowered) + _HOUR, self._now)
+                yield self._seen("hours_set_aside", place, float(len(lowered)), min(lowered), until)
+
     def counts(self, hours: pd.DataFrame) -> Iterator[Observation]:
         """For how many minutes of its opening hours each store with an active camera has been without a count until now."""
         watched = set(self._layout.store_ids[self._layout.store[self._layout.active]])
@@ -313,7 +343,7 @@ class _Watch:
         """That nothing can be wrong with a camera that is switched off, nor with the counts of a store without any other."""
         for camera, place in self._cameras.items():
             if camera not in self._active:
-                for metric in ("anomaly_severity", "minutes_since_answer"):
+                for metric in _OF_CAMERAS:
                     yield self._seen(metric, place, None, self._now, self._now, ended=SWITCHED_OFF)
         watched = set(self._layout.store_ids[self._layout.store[self._layout.active]])
         for place in self._stores.values():

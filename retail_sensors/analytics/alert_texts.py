@@ -23,6 +23,7 @@ _WAYS_OUT = {
     "not_found": "It does not know the question: check its model and firmware with `retail-sensors cameras probe`.",
     "busy": "Another process has kept it busy: see whether a long collection is running.",
 }
+_LONG_SECONDS = 300
 _CHECK_POWER = "Check its power and network cable; what it holds in memory is collected when it is back."
 
 
@@ -34,6 +35,8 @@ def value_text(metric: str, value: float) -> str:
         return f"{value:.0f} %"
     if metric.startswith("minutes_") or metric.endswith("_minutes"):
         return duration(value)
+    if metric.endswith("_seconds"):
+        return f"{value:.0f} seconds" if value < _LONG_SECONDS else duration(value / 60)
     return f"{value:.2f}" if metric == "anomaly_severity" else f"{value:.0f}"
 
 
@@ -165,6 +168,25 @@ def _silent(seen: Observation, value: float, limit: str) -> tuple[str, str]:
     )
 
 
+def _wrong_clock(seen: Observation, value: float, limit: str) -> tuple[str, str]:
+    off, way = value_text(seen.metric, value), "fast" if seen.details["offset_seconds"] > 0 else "slow"
+    return (
+        f"Camera {seen.subject}: its clock is {off} {way}",
+        f"The clock of camera {seen.subject} was {off} {way} at {local_time(seen.seen_until, seen.zone, seen.seen_until)} (limit "
+        f"{limit}): people are counted in wrong hours. Set it by NTP, and its zone to that of the store.",
+    )
+
+
+def _lowered(seen: Observation, value: float, limit: str) -> tuple[str, str]:
+    hours = f"{value:.0f} hour{'' if value == 1 else 's'}"
+    return (
+        f"Camera {seen.subject} told less for {hours} than before",
+        f"For {hours} {_span(seen)} camera {seen.subject} told less people than it had before: it was reset, or its memory was "
+        "cleared. The higher counts stay, the lower ones are in retail.raw_revisions. See whether its account, clock, lines and "
+        "regions are still set; to believe it after all, collect these hours with `--overwrite`.",
+    )
+
+
 def _stale(seen: Observation, value: float, limit: str) -> tuple[str, str]:
     since = local_time(seen.seen_from, seen.zone, seen.seen_until)
     least = "" if seen.details["has_counted"] else "at least "
@@ -183,6 +205,8 @@ TEXTS: Mapping[str, Callable[[Observation, float, str], tuple[str, str]]] = {
     "conversion_drop_percent": _lower_conversion,
     "anomaly_severity": _unusual,
     "minutes_since_answer": _silent,
+    "clock_offset_seconds": _wrong_clock,
+    "hours_set_aside": _lowered,
     "minutes_without_counts": _stale,
 }
 """Title and message by metric, from the observation, its value and the limit as text."""

@@ -19,7 +19,7 @@ from retail_sensors.resources.clock import ClockResource
 from retail_sensors.resources.database import DatabaseResource
 from retail_sensors.storage.alerts import AlertStore
 from retail_sensors.storage.realtime import minutes_of_stores
-from retail_sensors.tables import COLLECTION_LOG, KPI_METRICS, STORE_HOURLY
+from retail_sensors.tables import COLLECTION_LOG, KPI_METRICS, RAW_REVISIONS, STORE_HOURLY
 from retail_sensors.tables.alerts import ALERTS_GENERATED
 from retail_sensors.tables.anomalies import ANOMALIES_DETECTED
 from retail_sensors.tables.queues import QUEUE_ANALYTICS
@@ -32,6 +32,7 @@ _QUEUE = timedelta(hours=6)
 _MINUTES = timedelta(hours=1)
 """How long a store is looked at by the minute: what lasts for longer is told by the hours before."""
 _ASKED = timedelta(hours=4)
+_LOWERED = timedelta(days=1)
 _DAYS = timedelta(days=4)
 """A day's key figures come when it has ended in the last zone, and are news for two days."""
 _ANOMALIES = timedelta(days=8)
@@ -126,6 +127,7 @@ def _sources(database: DatabaseResource, now: datetime) -> Sources:
                 "auto_resolved",
             ],
         ),
+        revisions=database.read(RAW_REVISIONS, now - _LOWERED, end, ["table_name", "sensor_id", "timestamp", "action"]),
         log=database.read(COLLECTION_LOG, now - _ASKED, end, ["sensor_id", "outcome", "asked_at", "last_success_at"]),
         minutes=minutes_of_stores(database.database, now - _MINUTES, now),
     )

@@ -69,13 +69,10 @@ def newest_rows(table: Table) -> str:
 
 
 def _references(table: str) -> list[dg.LocalFileCodeReference | dg.UrlCodeReference]:
-    """Where the table is made, and where it is described; a wheel brings no pages."""
-    root = sql_directory().parent
+    """Where the table is made, and where it is described; a wheel brings no pages. The UI cuts longer labels."""
     return [
-        dg.LocalFileCodeReference(
-            file_path=str(path), line_number=line, label=f"{what}: {path.relative_to(root).as_posix()}"
-        )
-        for what, places in (("SQL", _tables_made()), ("columns", _tables_described()))
+        dg.LocalFileCodeReference(file_path=str(path), line_number=line, label=what)
+        for what, places in (("table's SQL", _tables_made()), ("table's columns", _tables_described()))
         if table in places
         for path, line in (places[table],)
     ]

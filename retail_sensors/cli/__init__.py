@@ -25,7 +25,11 @@ def _assemble() -> None:
     from retail_sensors.cli import access, alerts, backfill, cameras, collect, db, demo, load, retention, status, up
     from retail_sensors.simulator.cli import simulate
 
-    app.add_typer(db.app, name="db", help="The database: start, upgrade, downgrade, status, backup, restore, move, url, script, psql.")
+    app.add_typer(
+        db.app,
+        name="db",
+        help="The database: start, upgrade, downgrade, status, backup, restore, move, url, script, psql.",
+    )
     app.add_typer(cameras.app, name="cameras")
     app.add_typer(alerts.app, name="alerts")
     app.add_typer(access.app, name="access")

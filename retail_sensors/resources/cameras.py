@@ -34,8 +34,8 @@ class CamerasResource(dg.ConfigurableResource):
     ) -> Collection:
         """Asks the cameras that the words mean, as `analytics.selection` reads them (none: all active ones), for the window.
 
-        `in_full`: also those that are left alone, since nobody has answered at their address. Raises ConfigurationError for an unknown name, DatabaseUnavailableError; a
-        camera's failure is data in the log.
+        `in_full`: also those that are left alone, since nobody has answered at their address. Raises ConfigurationError for an
+        unknown name, DatabaseUnavailableError; a camera's failure is data in the log.
         """
         settings = load_settings()
         database = self.database.database

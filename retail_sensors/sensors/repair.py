@@ -200,7 +200,8 @@ class _Tick:
     minimum_interval_seconds=EVERY_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Every 10 minutes asks cameras that answer for the oldest hours that are late, at most three days of them in one "
-    "run, and then has the days computed that these hours touch. What is not given is left alone for 10 minutes, 1, 6 and 24 hours.",
+    "run, and then has the days computed that these hours touch. What was asked for in vain is left alone for 10 minutes, then for "
+    "1, 6 and 24 hours.",
 )
 def gap_repair(
     context: dg.SensorEvaluationContext, database: DatabaseResource, clock: ClockResource
@@ -213,8 +214,8 @@ def gap_repair(
     jobs=[collect_hours, hourly_figures, daily_figures],
     minimum_interval_seconds=EVERY_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Asks new cameras for what they counted before they were registered, back to their installation or to what they hold, "
-    "newest first and three days in one run, and then has the days computed that these hours touch.",
+    description="Every 10 minutes asks new cameras for what they counted before they were registered, back to their installation or "
+    "to what they hold, newest first and three days in one run, and then has the days computed that these hours touch.",
 )
 def new_camera(
     context: dg.SensorEvaluationContext, database: DatabaseResource, clock: ClockResource

@@ -86,12 +86,12 @@ class ArchiveFolder:
 
     def verify(self, archive: Archive) -> None:
         """Reads the whole file; raises ConfigurationError when it is not what the manifest says."""
-        found = _read_back(self.file(archive))
-        if found != (archive.rows, archive.sha256):
+        rows, digest = _read_back(self.file(archive))
+        if (rows, digest) != (archive.rows, archive.sha256):
+            holds = "it cannot be read to its end" if rows < 0 else f"it holds {rows:,} and {digest[:12]}"
             raise ConfigurationError(
                 f"The archive {self.file(archive)} is damaged: its manifest says {archive.rows:,} rows and checksum "
-                f"{archive.sha256[:12]}, it holds {found[0]:,} and {found[1][:12]}. Nothing was changed; bring the file back from a "
-                "backup of the folder."
+                f"{archive.sha256[:12]}, {holds}. Nothing was changed; bring the file back from a backup of the folder."
             )
 
     def write(

@@ -32,6 +32,8 @@ Action = Literal["archive", "drop", "keep"]
 RESTORED_DAYS = 30
 """For so long nothing of a table goes after a month of it was restored."""
 
+MOST_KEPT_DAYS = 36_500
+
 _DAY = timedelta(days=1)
 _PARTITION = re.compile(r"(?P<table>\w+)_y(?P<year>\d{4})m(?P<month>\d{2})")
 
@@ -179,7 +181,7 @@ def set_policy(database: Database, table: str, action: Action, days: int | None)
         raise ConfigurationError(_no_policy(table))
     if (days is None) != (action == "keep"):
         raise ConfigurationError("Say a number of days, or that the table is kept: one of the two.")
-    if fault := _too_few(table, days):
+    if fault := _fault(table, days):
         raise ConfigurationError(fault)
     with database.transaction() as connection, connection.cursor() as cursor:
         cursor.execute(queries("retention")["set_policy"], {"table": table, "action": action, "days": days})
@@ -191,10 +193,13 @@ def _no_policy(table: str) -> str:
     return f"There is no table {table}; policies are for {', '.join(sorted(RULES))}."
 
 
-def _too_few(table: str, days: int | None) -> str | None:
+def _fault(table: str, days: int | None) -> str | None:
+    """Why a policy of so many days cannot be meant; None: it can."""
     rule = RULES[table]
-    if days is None or days >= rule.least_days:
+    if days is None or rule.least_days <= days <= MOST_KEPT_DAYS:
         return None
+    if days > MOST_KEPT_DAYS:
+        return f"Table {table} cannot be kept for {days} days, {MOST_KEPT_DAYS} at most; --keep keeps it. Nothing was changed."
     return f"Table {table} must be kept for {rule.least_days} days at least, not {days}: {rule.reason}. Nothing was changed."
 
 
@@ -227,7 +232,7 @@ def _apply(database: Database, folder: ArchiveFolder, policy: Policy, now: datet
         return Outcome(name, f"{name}: left alone until {policy.restored_until:%Y-%m-%d}, a month of it was restored.")
     if name not in RULES or name not in TABLES:
         return Outcome(name, f"{name}: its policy was not applied. {_no_policy(name)}", is_failure=True)
-    if fault := _too_few(name, policy.days):
+    if fault := _fault(name, policy.days):
         return Outcome(name, f"{name}: its policy was not applied. {fault}", is_failure=True)
     table = TABLES[name]
     before = now - policy.days * _DAY
@@ -243,6 +248,8 @@ def _apply(database: Database, folder: ArchiveFolder, policy: Policy, now: datet
             work.days()
     except (RetailSensorsError, psycopg2.Error) as error:
         words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if isinstance(error.__cause__, psycopg2.errors.InsufficientPrivilege):
+            words = "only the table's owner may go on; let him run `retail-sensors retention run`."
         return Outcome(name, f"{name}: {work.done} Then: {words}", work.rows, tuple(work.archives), is_failure=True)
     return Outcome(name, f"{name}: {work.done}", work.rows, tuple(work.archives))
 

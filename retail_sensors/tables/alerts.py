@@ -22,8 +22,8 @@ ALERT_RULES = Table(
             "metric",
             Kind.TEXT,
             "What is compared, with its unit as suffix: `utilization_percent`, `queue_length`, `queue_wait_minutes`, "
-            "`abandonment_risk_percent`, `conversion_drop_percent`, `anomaly_severity`, `minutes_since_answer` or "
-            "`minutes_without_counts`.",
+            "`abandonment_risk_percent`, `conversion_drop_percent`, `anomaly_severity`, `minutes_since_answer`, "
+            "`clock_offset_seconds`, `hours_set_aside` or `minutes_without_counts`.",
             nullable=False,
         ),
         Column(

@@ -243,6 +243,7 @@ RAW_REVISIONS = Table(
     name="raw_revisions",
     row="A reading that disagreed downwards with the one already stored: what was kept and what was set aside.",
     key=("table_name", "sensor_id", "timestamp", "reading_hash"),
+    time_column="timestamp",
     columns=(
         Column("table_name", Kind.TEXT, "The raw table.", nullable=False),
         sensor_id(),

@@ -1,4 +1,4 @@
-"""The asset graph, the jobs and the schedules as they are agreed, in `graph.json`: a renamed asset is a diff in review.
+"""The asset graph, the jobs, the schedules and the sensors as they are agreed, in `graph.json`: a renamed asset is a diff in review.
 
 After a wanted change write the file anew, and read the diff:
 
@@ -6,22 +6,28 @@ After a wanted change write the file anew, and read the diff:
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import dagster as dg
 import pytest
+import yaml
 
 from retail_sensors.definitions import build_defs
 from retail_sensors.resources.clock import ClockResource
+from retail_sensors.storage.database import Database
 from retail_sensors.tables import TABLES
 
 SNAPSHOT = Path(__file__).with_name("graph.json")
+ROOT = Path(__file__).resolve().parents[2]
+UI_PAGE = (ROOT / "docs" / "ui.md").read_text()
 PUBLIC_JOBS = ("collect_hours", "hourly_figures", "daily_figures", "maintenance")
 
 
 def graph() -> dict[str, Any]:
-    """Assets, jobs and schedules with all that another part of the project, or a user's bookmark, relies on."""
+    """Assets, jobs, schedules and sensors with all that another part of the project, or a user's bookmark, relies on."""
     defs = build_defs()
     assets = {}
     for spec in sorted(defs.resolve_all_asset_specs(), key=lambda spec: spec.key.to_user_string()):
@@ -58,7 +64,15 @@ def graph() -> dict[str, Any]:
         for schedule in sorted(defs.schedules or [], key=lambda schedule: schedule.name)
         if isinstance(schedule, dg.ScheduleDefinition)
     }
-    return {"assets": assets, "jobs": jobs, "schedules": schedules}
+    sensors = {
+        sensor.name: {
+            "jobs": sorted(target.job_name for target in sensor.targets),
+            "seconds": sensor.minimum_interval_seconds,
+            "running": sensor.default_status is dg.DefaultSensorStatus.RUNNING,
+        }
+        for sensor in sorted(defs.sensors or [], key=lambda sensor: sensor.name)
+    }
+    return {"assets": assets, "jobs": jobs, "schedules": schedules, "sensors": sensors}
 
 
 def _mapping(mapping: dg.PartitionMapping | None) -> str:
@@ -114,8 +128,120 @@ def test_every_asset_tells_a_reader_what_it_is(defs: dg.Definitions) -> None:
             assert shown.constraints.nullable == column.nullable, f"{name}.{column.name}"
 
 
-def test_every_job_and_every_schedule_says_what_it_does(defs: dg.Definitions) -> None:
-    described = [*(defs.jobs or []), *(defs.schedules or [])]
+def test_every_asset_leads_to_its_table_its_page_and_its_code(defs: dg.Definitions) -> None:
+    for spec in defs.resolve_all_asset_specs():
+        name = spec.key.to_user_string()
+        lines = {
+            reference.label or "code": Path(reference.file_path)
+            .read_text()
+            .splitlines()[(reference.line_number or 0) - 1]
+            for reference in spec.metadata["dagster/code_references"].code_references
+            if isinstance(reference, dg.LocalFileCodeReference)
+        }
+        assert lines["table's SQL"].startswith(f"CREATE TABLE retail.{name} ("), name
+        assert lines["table's columns"] == f"## {name}", name
+        # What is written in the tick of a sensor has no function of its own.
+        assert name == "realtime_analytics" or "@dg." in lines["code"], name
+
+
+def test_the_statement_that_an_asset_shows_can_be_pasted(defs: dg.Definitions, database: Database) -> None:
+    for spec in defs.resolve_all_asset_specs():
+        table = TABLES[spec.key.to_user_string()]
+        with database.transaction() as connection, connection.cursor() as cursor:
+            cursor.execute(spec.metadata["newest rows"])
+            columns = [column.name for column in cursor.description or ()]
+        assert sorted(columns[-len(table.names) :]) == sorted(table.names), table.name
+        scoped = {"sensor_id": "sensor_name", "store_id": "store_name"}
+        named = next((label for scope, label in scoped.items() if scope in table.names), None)
+        assert columns[: -len(table.names)] == ([named] if named else []), table.name
+
+
+def test_groups_are_steps_in_one_direction(defs: dg.Definitions) -> None:
+    group = {spec.key: spec.group_name for spec in defs.resolve_all_asset_specs()}
+    after = {
+        name: {
+            group[dep.asset_key]
+            for spec in defs.resolve_all_asset_specs()
+            if spec.group_name == name
+            for dep in spec.deps
+        }
+        - {name}
+        for name in set(group.values())
+    }
+    while after:
+        free = {name for name, before in after.items() if not before & after.keys()}
+        assert free, f"the lineage page draws a circle of groups: {after}"
+        after = {name: before for name, before in after.items() if name not in free}
+
+
+SELECTIONS = {
+    'group:"alerts"': {"alerts_generated", "notifications"},
+    'group:"live"': {"realtime_analytics"},
+    'group:"cameras" and kind:"http"': {
+        "people_counting_raw",
+        "regional_counting_raw",
+        "heatmap_temporal_raw",
+        "vca_alarm_status",
+        "region_stays",
+        "heatmap_spatial_raw",
+    },
+    'tag:"domain"="queues"': {"queue_analytics", "queue_performance_daily"},
+    'key:"people_counting_raw"+1': {
+        "people_counting_raw",
+        "imputed_hours",
+        "hourly_analytics",
+        "camera_health",
+        "anomalies_detected",
+    },
+    'key:"*_raw"': {
+        "people_counting_raw",
+        "regional_counting_raw",
+        "heatmap_temporal_raw",
+        "heatmap_spatial_raw",
+    },
+}
+"""What the selections of docs/ui.md choose, where few words say it."""
+
+
+def _selections() -> list[str]:
+    """The selections of docs/ui.md: those that its links carry."""
+    return [unquote(part) for part in re.findall(r"/asset-groups~([^)\s]+)\)", UI_PAGE)]
+
+
+@pytest.mark.filterwarnings("ignore:.*include_sources")
+def test_the_page_s_selections_choose_what_it_says(defs: dg.Definitions) -> None:
+    shown = _selections()
+    graph = defs.resolve_asset_graph()
+    # The UI shows what no run materializes, too.
+    chosen = {
+        text: {key.to_user_string() for key in dg.AssetSelection.from_string(text, include_sources=True).resolve(graph)}
+        for text in shown
+    }
+    assert len(shown) > len(SELECTIONS)
+    assert {text: chosen.get(text) for text in SELECTIONS} == SELECTIONS
+    for text, keys in chosen.items():
+        assert keys, text
+        assert f"`{text}`" in UI_PAGE, f"the link of {text} is not written beside it"
+    for name in {spec.group_name for spec in defs.resolve_all_asset_specs()}:
+        assert any(f'group:"{name}"' in text for text in shown), f"docs/ui.md has no view of group {name}"
+
+
+def test_the_page_s_run_config_is_one_that_a_run_takes(defs: dg.Definitions) -> None:
+    (written,) = re.findall(r"```yaml\n(.*?)```", UI_PAGE, re.DOTALL)
+    config = yaml.safe_load(written)
+    job = defs.resolve_job_def("collect_hours")
+    asked = {
+        key.to_user_string()
+        for key in job.asset_layer.executable_asset_keys
+        if defs.resolve_assets_def(key).group_names_by_key[key] == "cameras"
+    }
+    assert set(config["ops"]) == asked
+    validated = dg.validate_run_config(job, config)
+    assert all(validated["ops"][name]["config"]["cameras"] == ["group:Doors"] for name in asked)
+
+
+def test_every_job_schedule_and_sensor_says_what_it_does(defs: dg.Definitions) -> None:
+    described = [*(defs.jobs or []), *(defs.schedules or []), *(defs.sensors or [])]
     assert len(described) >= len(PUBLIC_JOBS) + 5
     for definition in described:
         description = getattr(definition, "description", None)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from retail_sensors.cli.demo import DARK, DARK_HOURS
 from retail_sensors.simulator.fleet import DEMO_MISBEHAVING
 from retail_sensors_tests.installations import COLLECTED, FIGURES, Site, embedded_site, free_ports
 
@@ -32,7 +34,7 @@ def final(site: Site) -> dict[str, set[str]]:
 def test_the_demo_shows_days_of_stores_and_changes_nothing_the_second_time(site: Site) -> None:
     port = free_ports(6)
     first = site.process("demo", "--days", "2", "--port", str(port), timeout=300)
-    assert (first.code, first.err) == (0, "")
+    assert (first.code, first.err) == (0, "Playing an outage ...\n")
     for words in ("Store days", "visitors", "complete", *STORES, "make up", "retail-sensors down"):
         assert words in first.out
     assert site.fetch("SELECT count(*) FROM retail.sensor_metadata") == [(6,)]
@@ -46,14 +48,46 @@ def test_the_demo_shows_days_of_stores_and_changes_nothing_the_second_time(site:
     assert days
     assert all(entries > 50 for (entries,) in days)
 
+    told = outage_is_told(site, first.out)
+
     before = final(site)
     second = site.process("demo", "--days", "2", "--port", str(port), timeout=300)
+    # Played once, told each time.
     assert (second.code, second.err) == (0, "")
+    assert told in second.out
     after = final(site)
     for table, rows in before.items():
         assert rows, table
         assert rows <= after[table], table
     assert site.fetch("SELECT count(*) FROM retail.raw_revisions") == [(0,)]
+
+
+def outage_is_told(site: Site, out: str) -> str:
+    """Checks the outage in the tables and in what was printed; returns its lines."""
+    (alert,) = site.fetch(
+        "SELECT a.first_seen_at, a.timestamp, a.severity, a.resolved_at FROM retail.alerts_generated AS a"
+        " JOIN retail.sensor_metadata AS s ON s.id = a.sensor_id"
+        " WHERE s.sensor_name = %(name)s AND a.rule_name = 'camera_offline'",
+        {"name": DARK},
+    )
+    since, raised, severity, resolved = alert
+    start = since.replace(minute=0)
+    assert severity == "warning"
+    assert raised - start == timedelta(minutes=42)
+    assert resolved - start == timedelta(hours=DARK_HOURS, minutes=12)
+    came = site.fetch(
+        "SELECT r.timestamp, r.collected_at, r.is_final FROM retail.people_counting_raw AS r"
+        " JOIN retail.sensor_metadata AS s ON s.id = r.sensor_id WHERE s.sensor_name = %(name)s"
+        " AND r.timestamp >= %(start)s AND r.timestamp < %(end)s ORDER BY 1",
+        {"name": DARK, "start": start, "end": start + DARK_HOURS * timedelta(hours=1)},
+    )
+    # The repair had them at its own simulated instant, not what was collected afterwards.
+    repaired = resolved + timedelta(minutes=8)
+    assert came == [(start + hour * timedelta(hours=1), repaired, True) for hour in range(DARK_HOURS)]
+    lines = out[out.index("An outage on ") : out.index("\n\n", out.index("An outage on "))]
+    for words in ("12:42  alert raised, warning", "15:12  alert resolved", "15:20  sensor gap_repair", "3 hours"):
+        assert words in lines
+    return lines
 
 
 def test_taken_ports_are_refused_in_a_sentence(site: Site) -> None:

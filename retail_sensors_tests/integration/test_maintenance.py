@@ -178,7 +178,7 @@ def test_the_nightly_job_applies_every_policy_it_can(
     said = [entry.user_message for entry in instance.all_logs(ended.run_id) if not entry.is_dagster_event]
     assert "people_counting_raw: archived 1 row from before 2024-08-10 as people_counting_raw-2024-03." in said
     assert "realtime_analytics: dropped 1 row from before 2026-08-03." in said
-    (wrong,) = (one for one in said if one.startswith("collection_log: "))
+    (wrong,) = (one for one in said if one.startswith("collection_log: its policy was not applied."))
     assert "45 days at least, not 1" in wrong
     (failure,) = (event for event in ended.all_events if event.is_step_failure)
     assert wrong in failure.step_failure_data.error_display_string

@@ -40,7 +40,8 @@ OF_ASKING = ("collection_log", "camera_breakers")
 
 def two_hours(operator: Operator, now: datetime) -> None:
     """The running hour as the schedule asks for it."""
-    assert operator.run("collect_hours", range_tags(hour_key(now - HOUR), hour_key(now)), now).success
+    result = operator.run("collect_hours", range_tags(hour_key(now - HOUR), hour_key(now)), now)
+    assert result.success, [event.step_failure_data.error for event in result.get_step_failure_events()][:1]
 
 
 def status(site: Site, now: datetime) -> Status:
@@ -78,12 +79,11 @@ def test_a_camera_that_was_left_alone_for_three_days_gives_all_within_two_ticks(
             site.hours(DARK - HOUR, BACK + HOUR, clock[0])
             site.days(START.date(), BACK.date(), clock[0])
             assert site.tick(gap_repair, clock[0]) == [], "it does not answer, and the others owe nothing"
-            before = everything(site.site, stamps=("updated_at",))
-
             fleet.set_faults(DARK_CAMERA, ())
-            clock[0] += 9 * MINUTE
-            site.tick(alarm_polling, clock[0])
+            clock[0] += 5 * MINUTE
+            two_hours(site, clock[0])
             assert site.site.fetch("SELECT state FROM retail.camera_breakers") == []
+            before = everything(site.site, stamps=("updated_at",))
             for wait in (MINUTE, 10 * MINUTE):
                 clock[0] += wait
                 for request in site.tick(gap_repair, clock[0]):
@@ -93,11 +93,10 @@ def test_a_camera_that_was_left_alone_for_three_days_gives_all_within_two_ticks(
 
             never.hours(START, BACK + HOUR, clock[0])
             never.days(START.date(), BACK.date(), clock[0])
-            # The running hour has grown meanwhile, and the minute was asked for.
+            # The running hour has grown meanwhile, and readings of now were asked for more often.
             two_hours(site, clock[0])
             for one in (site, never):
                 one.site.execute("DELETE FROM retail.vca_alarm_status")
-                one.site.execute("DELETE FROM retail.realtime_analytics")
             found, expected = (
                 {table: rows for table, rows in everything(one.site).items() if table not in OF_ASKING}
                 for one in (site, never)
@@ -122,7 +121,7 @@ def unchanged(site: Site, before: dict[str, list[str]]) -> None:
 # A thousand cameras ---------------------------------------------------------------------------------------------------------
 
 FLEET_SIZE = 1000
-ANSWER_SECONDS = 4.0
+ANSWER_SECONDS = 10.0
 """What a camera is given in this test; a healthy one of the simulator takes a fraction of it even on a busy machine."""
 ILL = {
     "refused": Fault(FaultKind.REFUSED),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from retail_sensors.analytics import comparisons, forecast
 from retail_sensors.analytics.anomaly_cameras import BLOCK_WEEKS, HISTORY_WEEKS
@@ -21,6 +22,7 @@ from retail_sensors.analytics.missing import REACH_DAYS
 from retail_sensors.analytics.queue_model import HISTORY
 from retail_sensors.errors import ConfigurationError
 from retail_sensors.schedules import FOLLOWED_DAYS, RECENT_DAYS
+from retail_sensors.settings import Settings
 from retail_sensors.storage import retention
 from retail_sensors.storage.archive import Archive, ArchiveFolder
 from retail_sensors.storage.database import Database
@@ -386,6 +388,21 @@ def test_an_archive_of_an_older_revision_is_loaded_and_one_of_a_newer_refused(
         restore(database, folder, [june], NOW)
 
 
+def test_a_service_leaves_the_months_to_their_owner(
+    database: Database, folder: ArchiveFolder, cameras: list[str]
+) -> None:
+    url = make_url(database.url).update_query_dict({"options": "-crole=retail_transform"})
+    service = Database(Settings(database_url=url.render_as_string(hide_password=False)))
+    try:
+        outcomes = {one.table: one for one in apply(service, folder)}
+    finally:
+        service.dispose()
+    assert outcomes[RAW].is_failure
+    assert "let him run `retail-sensors retention run`" in outcomes[RAW].sentence
+    assert not outcomes["predictions"].is_failure
+    assert len(everything(database, PEOPLE_COUNTING_RAW)) == 6
+
+
 def test_two_at_once_do_not_meet(database: Database, folder: ArchiveFolder, cameras: list[str]) -> None:
     with retention._alone(database):
         with pytest.raises(RetentionBusyError, match="Another process"):
@@ -451,6 +468,7 @@ def test_each_policy_can_be_applied_both_ways(database: Database, folder: Archiv
         ("stores", "drop", 900, "Table stores is always kept"),
         ("storse", "drop", 900, "There is no table storse"),
         ("people_counting_raw", "keep", 800, "one of the two"),
+        ("people_counting_raw", "archive", 10**12, "36500 at most"),
     ],
 )
 def test_a_policy_that_cannot_be_meant_is_refused(

@@ -73,8 +73,10 @@ def _first_day() -> list[Episode]:
         _outage("west", FaultKind.SLOW, _at(0, "10:16"), _at(0, "11:04")),
         _outage("side", FaultKind.GARBAGE, _at(0, "10:18"), _at(0, "11:06")),
         Episode("north", FaultKind.COUNTER_RESET, _at(0, "13:32"), _at(0, "13:33"), None, None, None),
-        Episode("north", FaultKind.FACTORY_RESET, _at(0, "17:30"), _at(0, "18:30"), None, "not_lowered", None),
-        Episode("north", FaultKind.CLOCK_OFFSET, _at(0, "18:38"), _at(0, "18:58"), "degraded", None, None),
+        Episode(
+            "north", FaultKind.FACTORY_RESET, _at(0, "17:30"), _at(0, "18:30"), None, "not_lowered", "counts_lowered"
+        ),
+        Episode("north", FaultKind.CLOCK_OFFSET, _at(0, "18:38"), _at(0, "18:58"), "degraded", None, "camera_clock"),
     ]
 
 

@@ -110,7 +110,8 @@ def _faults(found: Found, start: datetime, end: datetime, alerts: Sequence[tuple
             yield f"{len(alerts)} alerts of {episode.alert} instead of one."
         if found.alert is not None and found.alert - start > ALERT_THRESHOLD + REPORTED_WITHIN:
             yield f"its alert came at {found.alert:%H:%M}."
-        if alerts and (found.resolved is None or found.resolved - end > REPORTED_WITHIN):
+        # What happens at one instant is told of for a day.
+        if episode.state is not None and alerts and (found.resolved is None or found.resolved - end > REPORTED_WITHIN):
             yield f"its alert was resolved {_when(found.resolved)}."
     # The first hour that it cannot have given whole.
     hour_end = start.replace(minute=0, second=0, microsecond=0) + HOUR

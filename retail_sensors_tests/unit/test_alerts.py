@@ -17,6 +17,7 @@ from retail_sensors.analytics.alert_observations import (
     CLOSED,
     GAP_RECOVERS,
     NONE_SWITCHED_ON,
+    NOTHING_LOWER,
     SWITCHED_OFF,
     Observation,
     Sources,
@@ -26,7 +27,7 @@ from retail_sensors.analytics.alert_texts import alert_text, duration
 from retail_sensors.analytics.alerts import evaluate
 from retail_sensors.analytics.roster import Roster
 from retail_sensors.storage.frames import check_frame
-from retail_sensors.tables import COLLECTION_LOG, KPI_METRICS, STORE_HOURLY
+from retail_sensors.tables import COLLECTION_LOG, KPI_METRICS, RAW_REVISIONS, STORE_HOURLY
 from retail_sensors.tables.alerts import ALERT_RULES, ALERTS_GENERATED
 from retail_sensors.tables.anomalies import ANOMALIES_DETECTED
 from retail_sensors.tables.queues import QUEUE_ANALYTICS
@@ -604,6 +605,49 @@ def test_a_gap_is_no_alert_while_it_grows_or_may_yet_be_made_good() -> None:
     assert gone.value == 0.5
 
 
+def test_a_clock_is_off_by_as_much_as_at_its_last_answer() -> None:
+    def clock(**changes: Any) -> list[Observation]:
+        return seen_of("clock_offset_seconds", places=estate(last_seen_at=NOW - 4 * MINUTE, **changes))
+
+    [slow] = clock(clock_offset_seconds=-1200.0)
+    assert (slow.value, slow.details, slow.seen_until) == (1200.0, {"offset_seconds": -1200.0}, NOW - 4 * MINUTE)
+    title, message = alert_text(slow, 120.0)
+    assert title == "Camera door: its clock is 20 minutes slow"
+    assert "at 14:26 (limit 120 seconds)" in message
+    assert clock() == []
+    [off] = clock(clock_offset_seconds=-1200.0, is_active=False)
+    assert (off.value, off.ended) == (None, SWITCHED_OFF)
+
+
+def test_lower_counts_of_the_last_day_are_counted_by_hours() -> None:
+    def revision(hour: datetime, action: str = "refused", table: str = "people_counting_raw") -> dict[str, Any]:
+        return {
+            "table_name": table,
+            "sensor_id": identity("door"),
+            "timestamp": hour,
+            "action": action,
+            "reading_hash": f"{hour}{action}",
+            "kept": "{}",
+            "set_aside": "{}",
+        }
+
+    def lower(*rows: dict[str, Any]) -> Observation:
+        [one] = seen_of("hours_set_aside", revisions=typed(RAW_REVISIONS, list(rows)))
+        return one
+
+    noon = utc("2026-02-03T12:00")
+    seen = lower(
+        revision(noon), revision(noon), revision(noon - HOUR), revision(noon - 2 * HOUR, "overwritten"),
+        revision(noon - 3 * HOUR, table="regional_counting_raw"), revision(NOW - 25 * HOUR),
+    )  # fmt: skip
+    assert (seen.value, seen.seen_from, seen.seen_until) == (2.0, noon - HOUR, noon + HOUR)
+    title, message = alert_text(seen, 1.0)
+    assert title == "Camera door told less for 2 hours than before"
+    assert message.startswith("For 2 hours between 11:00 and 13:00 camera door told less people")
+    past = lower(revision(NOW - 25 * HOUR))
+    assert (past.value, past.ended) == (None, NOTHING_LOWER)
+
+
 def asked(at: str, outcome: str = "timeout", success: str | None = None) -> dict[str, Any]:
     return {
         "sensor_id": identity("door"),
@@ -678,8 +722,9 @@ def test_a_store_that_has_not_counted_at_all_says_at_least() -> None:
     assert (off.value, off.ended) == (None, NONE_SWITCHED_ON)
 
 
-def test_no_source_says_nothing() -> None:
-    assert observations(sources(), estate(), NOW) == []
+def test_no_source_tells_of_nothing_wrong() -> None:
+    [nothing_lower] = observations(sources(), estate(), NOW)
+    assert nothing_lower.value is None
     assert evaluate(rules(), [], NOTHING, NOW).empty
 
 

@@ -3,7 +3,7 @@
 CREATE TABLE retail.retention_policies (
   table_name     text NOT NULL,
   action         text NOT NULL CONSTRAINT retention_action_is_known CHECK (action IN ('archive', 'drop', 'keep')),
-  days_to_keep   integer CONSTRAINT days_to_keep_is_positive CHECK (days_to_keep > 0),
+  days_to_keep   integer CONSTRAINT days_to_keep_is_1_to_36500 CHECK (days_to_keep BETWEEN 1 AND 36500),
   restored_until timestamptz,
   description    text NOT NULL CONSTRAINT a_policy_says_why CHECK (description <> ''),
   updated_at     timestamptz NOT NULL DEFAULT now(),

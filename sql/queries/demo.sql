@@ -13,8 +13,10 @@ SELECT s.timezone, a.first_seen_at, a.severity, a.title, a."timestamp", a.resolv
 FROM retail.alerts_generated AS a
 JOIN retail.sensor_metadata AS s ON s.id = a.sensor_id
 CROSS JOIN LATERAL (
-  SELECT min(r.collected_at) AS collected_at, count(*)::integer AS hours, min(r."timestamp") AS first, sum(r.total_in) AS entries
+  SELECT min(r.collected_at) AS collected_at, count(*)::integer AS hours, min(r."timestamp") AS first,
+    sum(f.total_entries)::integer AS entries
   FROM retail.people_counting_raw AS r
+  LEFT JOIN retail.hourly_analytics AS f ON f.sensor_id = r.sensor_id AND f.hour_start = r."timestamp"
   WHERE r.sensor_id = a.sensor_id
     AND r."timestamp" >= a.resolved_at - (%(hours)s + 1) * interval '1 hour'
     AND r."timestamp" <= a.resolved_at - interval '1 hour'
