@@ -12,7 +12,7 @@ from os import cpu_count
 from benchmarks.cameras import ROOT
 from benchmarks.figures import Figure
 
-_OF_FIGURES = ("imports", "fleet", "io_manager", "collect", "database", "access")
+_OF_FIGURES = ("imports", "fleet", "io_manager", "collect", "database", "access", "alerts")
 _OF_TEXT = {"analytics_speed": ("--cameras", "50", "--slice", "50")}
 """Benchmarks without ratios, which print by themselves, with a size that keeps the whole run short."""
 

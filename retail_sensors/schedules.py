@@ -295,8 +295,8 @@ nightly_maintenance = dg.ScheduleDefinition(
     cron_schedule="0 2 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="At 02:00 makes partitions ahead of need, prunes Dagster's event log and forgets old forecasts, staffing plans and "
-    "minute rows.",
+    description="At 02:00 makes partitions ahead of need, prunes Dagster's event log and archives or drops rows by the retention "
+    "policies.",
 )
 
 SCHEDULES = (

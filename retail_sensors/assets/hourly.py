@@ -19,6 +19,7 @@ from retail_sensors.connectors.base import TimeWindow
 from retail_sensors.partitions import DAYS_OF_HOUR, HOURLY, HOURS_POLICY, run_window
 from retail_sensors.resources.clock import ClockResource
 from retail_sensors.resources.database import DatabaseResource
+from retail_sensors.storage.retention import require_raw_rows
 from retail_sensors.storage.sqlfiles import queries
 from retail_sensors.tables import (
     HEATMAP_TEMPORAL_RAW,
@@ -118,6 +119,7 @@ def hourly_analytics(
     clock: ClockResource,
 ) -> dg.MaterializeResult[pd.DataFrame]:
     window = run_window(context)
+    require_raw_rows(database.database, window.start, window.end)
     span = _span(window, "cameras_to_mend", database)
     roster = database.roster()
     figures = sensor_hours(

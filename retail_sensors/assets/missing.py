@@ -24,6 +24,7 @@ from retail_sensors.resources.clock import ClockResource
 from retail_sensors.resources.database import DatabaseResource
 from retail_sensors.storage.frames import empty_frame, read_frame
 from retail_sensors.storage.merge import lock_writers, merge_frame, window_condition
+from retail_sensors.storage.retention import require_raw_rows
 from retail_sensors.tables import COLLECTION_LOG, PEOPLE_COUNTING_RAW, Table
 from retail_sensors.tables.inputs import HOLIDAYS, STORE_SUBDIVISIONS
 from retail_sensors.tables.missing import IMPUTED_HOURS
@@ -173,6 +174,7 @@ def imputed_hours(
     clock: ClockResource,
 ) -> dg.MaterializeResult[pd.DataFrame]:
     window, roster, now = run_window(context), database.roster(), clock.now()
+    require_raw_rows(database.database, window.start, window.end)
     rows = empty_frame(IMPUTED_HOURS)
     gaps = _gaps(people_counting_raw, window, roster, now, database)
     if len(gaps):

@@ -53,7 +53,7 @@ def demo(
     days: Annotated[int, typer.Option(min=1, max=90, help="Days of history to collect.")] = 14,
     port: Annotated[int, typer.Option(min=1024, max=65000, help="First of six loopback ports.")] = FIRST_PORT,
 ) -> None:
-    """Start a simulated fleet, collect two weeks of it through Dagster and show the stores' days."""
+    """Start a simulated fleet, play an outage, collect two weeks through Dagster and show the stores' days."""
     from retail_sensors.fleet_file import read_fleet_file
     from retail_sensors.simulator.fleet import DEMO_MISBEHAVING
     from retail_sensors.storage.fleet import FleetRegistry

@@ -473,6 +473,19 @@ def _alone(database: Database) -> Iterator[None]:
 # -- bringing a month back ----------------------------------------------------------------------------------------------
 
 
+def require_raw_rows(database: Database, start: datetime, end: datetime) -> None:
+    """Raises ConfigurationError where figures of the window's hours would be computed from counts that are archived, and so lost."""
+    gone = [
+        month
+        for (month,) in database.fetch(queries("retention")["months_without_raw_rows"], {"start": start, "end": end})
+    ]
+    if gone:
+        raise ConfigurationError(
+            f"The counts of {', '.join(gone)} are archived, and the figures made of them would be lost; restore the raw tables and "
+            f"collection_log first, as in `retail-sensors retention restore --table people_counting_raw --month {gone[0]}`."
+        )
+
+
 def restore(
     database: Database, folder: ArchiveFolder, archives: Sequence[Archive], now: datetime, days: int = RESTORED_DAYS
 ) -> list[Restored]:

@@ -27,6 +27,8 @@ OWN_RIGHTS = {
     "ensure_month_partitions",
     "organizations_around_user",
     "organizations_of_user",
+    "raise_alerts_notice",
+    "raise_alerts_of_figures",
     "sensors_of_user",
     "stores_around_user",
     "stores_of_user",

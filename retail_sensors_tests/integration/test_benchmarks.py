@@ -74,6 +74,7 @@ def _servers_below(folder: Path) -> list[psutil.Process]:
         ("fleet", ["--cameras", "9", "--in-flight", "4", "--latency", "0.01", "--rounds", "1"], 2),
         ("io_manager", ["--rows", "1", "--rounds", "1"], 4),
         ("collect", ["--days", "1", "--rounds", "1"], 1),
+        ("alerts", ["--rows", "50", "--crowded", "2", "--rounds", "1"], 4),
         ("database", ["--cameras", "5", "--days", "2", "--rounds", "1"], 6),
     ],
 )

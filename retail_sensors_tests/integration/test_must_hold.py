@@ -139,7 +139,10 @@ def test_a_thousand_cameras_of_which_a_third_fails_are_asked_in_time(
     ill = {name for names in of_kind.values() for name in names}
     healthy = {camera.name for camera in cameras} - ill
     assert len(healthy) == FLEET_SIZE * 7 // 10
-    limits = {"RETAIL_SENSORS_REQUEST_TIMEOUT_SECONDS": f"{ANSWER_SECONDS}"}
+    limits = {
+        "RETAIL_SENSORS_CONNECT_TIMEOUT_SECONDS": f"{ANSWER_SECONDS}",
+        "RETAIL_SENSORS_REQUEST_TIMEOUT_SECONDS": f"{ANSWER_SECONDS}",
+    }
     with running(SimulatedFleet(cameras, clock=lambda: now)) as fleet:
         operator = Operator(Site(database_url, tmp_path / "home", limits))
         operator.site.register(

@@ -35,11 +35,13 @@ from retail_sensors.storage.retention import (
     RetentionBusyError,
     apply_policies,
     policies,
+    require_raw_rows,
     restore,
     set_policy,
 )
 from retail_sensors.tables import (
     COLLECTION_LOG,
+    HOURLY_ANALYTICS,
     PEOPLE_COUNTING_RAW,
     RAW_REVISIONS,
     TABLES,
@@ -48,7 +50,7 @@ from retail_sensors.tables import (
 )
 from retail_sensors.tables.realtime import REALTIME_ANALYTICS
 from retail_sensors_tests.installations import Site
-from retail_sensors_tests.integration.stored import HOUR, reading, register, store, stored, utc
+from retail_sensors_tests.integration.stored import HOUR, hour, reading, register, store, stored, utc
 
 NOW = utc("2026-08-10T02:00")
 RAW = PEOPLE_COUNTING_RAW.name
@@ -135,6 +137,22 @@ def test_old_months_go_into_files_and_come_back_as_they_were(
     again = restore(database, folder, [june, july], NOW)
     assert [(one.inserted, one.present) for one in again] == [(0, 2)] * 2
     assert everything(database, PEOPLE_COUNTING_RAW) == before
+
+
+def test_figures_are_not_made_anew_of_counts_that_are_archived(
+    database: Database, folder: ArchiveFolder, cameras: list[str]
+) -> None:
+    july = JULY.replace(day=1, hour=0)
+    require_raw_rows(database, july, AUGUST)
+    apply(database, folder, RAW)
+    # Nothing was made of them: nothing can be lost.
+    require_raw_rows(database, july, AUGUST)
+    store(database, HOURLY_ANALYTICS, hour(cameras[0], JULY))
+    with pytest.raises(ConfigurationError, match=r"counts of 2024-07 are archived.*--month 2024-07"):
+        require_raw_rows(database, JULY - HOUR, AUGUST)
+    require_raw_rows(database, AUGUST, AUGUST + HOUR)
+    restore(database, folder, [found for found in folder.listing() if "2024-07" in found.name], NOW)
+    require_raw_rows(database, july, AUGUST)
 
 
 def test_a_restored_month_is_left_alone_for_a_while_and_makes_no_second_file(

@@ -57,3 +57,15 @@ SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint
 -- name: revision
 -- The revision of the database.
 SELECT version_num FROM public.retail_alembic_version
+
+-- name: months_without_raw_rows
+-- Months from :start to :end whose counts of people are not in the database any more, though figures were made of them.
+SELECT to_char(m.month, 'YYYY-MM')
+FROM generate_series(date_trunc('month', %(start)s::timestamptz), %(end)s::timestamptz - interval '1 microsecond',
+  interval '1 month') AS m (month)
+WHERE to_regclass('retail.people_counting_raw_' || to_char(m.month, '"y"YYYY"m"MM')) IS NULL
+  AND EXISTS (
+    SELECT FROM retail.hourly_analytics AS h
+    WHERE h.hour_start >= greatest(m.month, %(start)s) AND h.hour_start < least(m.month + interval '1 month', %(end)s)
+      AND h.data_completeness > 0)
+ORDER BY 1
