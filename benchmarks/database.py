@@ -14,12 +14,19 @@ from math import ceil
 from statistics import median
 from time import perf_counter
 
+import pandas as pd
+from psycopg2 import sql
 from psycopg2.extensions import cursor as PgCursor
 
 from benchmarks.figures import Figure, run
 from benchmarks.scratch import scratch
+from retail_sensors.storage.database import Database
+from retail_sensors.storage.frames import read_frame
+from retail_sensors.storage.merge import merge_frame
+from retail_sensors.tables import HOURLY_ANALYTICS
 
 _CAMERAS_A_STORE = 5
+_UPSERTED_CAMERAS = 1000
 _LARGE = ("hourly_analytics", "daily_analytics", "queue_analytics")
 
 _ESTATE = """
@@ -63,6 +70,13 @@ INSERT INTO retail.collection_log (sensor_id, endpoint, hour_start, outcome, row
   CROSS JOIN (VALUES ('people_counting'), ('regional_counting'), ('heatmap_temporal'), ('vca_alarm_status')) AS e (name);
 """
 
+_MORE_CAMERAS = """
+INSERT INTO retail.sensor_metadata (sensor_name, store_id, sensor_ip, sensor_port, timezone, endpoints)
+  SELECT 'more ' || n, s.id, '198.51.100.1', n, s.timezone, '["people_counting"]'
+  FROM (SELECT id, timezone FROM retail.stores ORDER BY store_name LIMIT 1) AS s,
+    generate_series(1, %(cameras)s - (SELECT count(*) FROM retail.sensor_metadata)) AS n
+"""
+
 _QUESTIONS: Mapping[str, tuple[str, float | None]] = {
     "one row by its key": (
         "SELECT * FROM retail.daily_analytics WHERE sensor_id = %(camera)s AND date = current_date - 1",
@@ -98,6 +112,38 @@ def _fill(cursor: PgCursor, cameras: int, days: int) -> None:
     stores = max(1, cameras // _CAMERAS_A_STORE)
     cursor.execute(_ESTATE, {"stores": stores, "cameras_a_store": _CAMERAS_A_STORE})
     cursor.execute(_HISTORY, {"days": days})
+
+
+def _upserts(database: Database, cameras: int, rounds: int) -> list[float]:
+    """Milliseconds of writing the hour that has just ended for so many cameras, each time with other counts, commit included.
+
+    Through the pipeline's own merge; the first time, in which the rows are new, is left out. Triggers of alerts stand on the tables of
+    stores: `benchmarks.alerts` has their price.
+    """
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(_MORE_CAMERAS, {"cameras": cameras})
+        cursor.execute("SELECT id::text FROM retail.sensor_metadata LIMIT %s", (cameras,))
+        ids = [identity for (identity,) in cursor.fetchall()]
+        cursor.execute("SELECT date_trunc('hour', now()) - interval '1 hour'")
+        (hour,) = cursor.fetchone() or (None,)
+        sample = read_frame(
+            connection,
+            HOURLY_ANALYTICS,
+            sql.SQL("hour_start = %(hour)s"),
+            {"hour": hour},
+            columns=[column.name for column in HOURLY_ANALYTICS.written],
+        )
+    frame = sample.iloc[[0] * len(ids)].reset_index(drop=True)
+    frame["sensor_id"] = pd.Series(ids, dtype="string")
+    spent = []
+    for turn in range(rounds + 1):
+        begun = perf_counter()
+        with database.transaction() as connection:
+            merge_frame(
+                connection, HOURLY_ANALYTICS, frame.assign(total_exits=100.0 + turn), asset="benchmark", mode="merge"
+            )
+        spent.append(1000 * (perf_counter() - begun))
+    return spent[1:]
 
 
 def _scans(cursor: PgCursor) -> int:
@@ -151,6 +197,7 @@ def measure(arguments: argparse.Namespace) -> list[Figure]:
             }
             cursor.execute("SELECT count(*) FROM retail.hourly_analytics")
             (rows,) = cursor.fetchone() or (0,)
+        upserts = _upserts(database, _UPSERTED_CAMERAS, arguments.rounds)
     p95 = {name: sorted(spent)[ceil(0.95 * len(spent)) - 1] for name, spent in times.items()}
     floor = p95["one row by its key"]
     return [
@@ -162,6 +209,7 @@ def measure(arguments: argparse.Namespace) -> list[Figure]:
             if p95[name] is not floor
         ),
         Figure("reads of a whole large table, all of the above", scans, at_most=0),
+        Figure(f"upsert of an hour for {_UPSERTED_CAMERAS:,} cameras, median", median(upserts), "ms", at_most=100.0),
         *(Figure(f"whole fleet: {name}", spent, "ms") for name, spent in fleet.items()),
     ]
 

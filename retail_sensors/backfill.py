@@ -6,12 +6,15 @@ outcome is shown belongs in `cli.collect`.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
+
+import psutil
 
 from retail_sensors.connectors.base import DAY_ENDPOINTS, HISTORY_ENDPOINTS, Camera, TimeWindow
 from retail_sensors.connectors.localtime import hours_by_day
@@ -41,6 +44,8 @@ HOURS_PER_RUN = 72
 FIGURE_HOURS_PER_RUN = 744
 """Figures are computed from what is stored: a month of them takes little time and memory."""
 DAYS_PER_RUN = 31
+PROCESS_TAG = "retail_sensors/process"
+"""Tag of a run in a process of ours: the machine, the process's number, and when it was started, in seconds since 1970."""
 OUTLOOK_DAYS = 10
 """Newest days in which anomalies are looked for."""
 
@@ -167,6 +172,7 @@ def collect_range(
             from retail_sensors.definitions import build_defs
 
             defs = build_defs()
+        end_lost_runs(instance)
         for done, step in enumerate(chain(steps, outlook(_now) if with_outlook else ())):
             if on_progress:
                 on_progress(done, total, f"{step.what} from {step.first}" if step.first else step.what)
@@ -175,6 +181,31 @@ def collect_range(
         on_progress(total, total, "collected")
     report.cameras = _outcomes(database, window, chosen, now)
     return report
+
+
+def end_lost_runs(instance: dg.DagsterInstance) -> None:
+    """Fails the runs of processes of this machine that were killed: Dagster itself would show them as running for ever."""
+    import dagster as dg
+
+    going_on = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+    for run in instance.get_runs(dg.RunsFilter(statuses=going_on)):
+        machine, _, process = run.tags.get(PROCESS_TAG, "").partition(" ")
+        if machine == socket.gethostname() and not _is_running(*process.split()):
+            instance.report_run_failed(run, "Its process was killed; the same range again makes good what is missing.")
+
+
+def _this_process() -> str:
+    process = psutil.Process()
+    return f"{socket.gethostname()} {process.pid} {process.create_time():.0f}"
+
+
+def _is_running(number: str, started: str) -> bool:
+    try:
+        process = psutil.Process(int(number))
+        # A number is given again; only the same start is the same process.
+        return abs(process.create_time() - int(started)) < 2 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _run(
@@ -195,7 +226,7 @@ def _run(
     config["ops"] = {name: {"config": chosen} for name in asked}
     result = defs.resolve_job_def(step.job).execute_in_process(
         instance=instance,
-        tags=range_tags(step.first, step.last) if step.first else None,
+        tags={PROCESS_TAG: _this_process(), **(range_tags(step.first, step.last) if step.first else {})},
         run_config=config,
         asset_selection=[dg.AssetKey(name) for name in step.assets] or None,
         raise_on_error=False,

@@ -28,7 +28,7 @@ REASONS: dict[str, str] = {
 CLOSED = "The store is closed."
 BACK_TO_USUAL = "The counts are back to what is usual."
 SWITCHED_OFF = "The camera was switched off."
-NOTHING_LOWER = "For a day no lower count has come for an hour."
+NOTHING_LOWER = "No count of the last day is set aside any more."
 NONE_SWITCHED_ON = "No camera of the store is switched on."
 
 GAP_RECOVERS = timedelta(hours=4)
@@ -62,7 +62,7 @@ class Sources:
     log: pd.DataFrame
     """sensor_id, outcome, asked_at, last_success_at of `collection_log`."""
     revisions: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """table_name, sensor_id, timestamp, action of `raw_revisions`."""
+    """table_name, sensor_id, timestamp, action, recorded_at of `raw_revisions`."""
     minutes: pd.DataFrame = field(default_factory=pd.DataFrame)
     """store_id, period_start, period_end, current_count, current_occupancy_percent of `realtime_analytics`, in the order of time."""
 
@@ -303,12 +303,16 @@ class _Watch:
                 yield self._seen("clock_offset_seconds", self._cameras[camera["id"]], abs(offset), at, at, details)
 
     def lower_counts(self, revisions: pd.DataFrame) -> Iterator[Observation]:
-        """For how many hours of the last day each camera told less people than before; what a run was to overwrite is none."""
-        hours: dict[str, set[datetime]] = {}
+        """For how many hours of the last day a lower count of each camera is set aside; one that a run has stored since is none."""
+        last: dict[tuple[str, datetime], tuple[datetime, str]] = {}
         for row in _rows(revisions):
-            is_lower = row["table_name"] == "people_counting_raw" and row["action"] == "refused"
-            if is_lower and self._now - _DAY <= row["timestamp"] <= self._now:
-                hours.setdefault(row["sensor_id"], set()).add(row["timestamp"])
+            if row["table_name"] == "people_counting_raw" and self._now - _DAY <= row["timestamp"] <= self._now:
+                hour, done = (row["sensor_id"], row["timestamp"]), (row["recorded_at"], row["action"])
+                last[hour] = max(done, last.get(hour, done))
+        hours: dict[str, set[datetime]] = {}
+        for (sensor, hour_start), (_, action) in last.items():
+            if action == "refused":
+                hours.setdefault(sensor, set()).add(hour_start)
         for camera in sorted(self._active):
             place, lowered = self._cameras[camera], hours.get(camera)
             if lowered is None:

@@ -60,9 +60,10 @@ def local_time(at: datetime, zone: str, beside: datetime) -> str:
     return f"{local:%H:%M}" if local.date() == other.date() else f"{local:%a} {local.day} {local:%b %H:%M}"
 
 
-def _span(seen: Observation) -> str:
+def _span(seen: Observation, word: str = "between") -> str:
+    """The time that it is about, with a word before it that may begin a sentence."""
     start = local_time(seen.seen_from, seen.zone, seen.seen_until)
-    return f"between {start} and {local_time(seen.seen_until, seen.zone, seen.seen_until)}"
+    return f"{word} {start} and {local_time(seen.seen_until, seen.zone, seen.seen_until)}"
 
 
 def _crowded(seen: Observation, value: float, limit: str) -> tuple[str, str]:
@@ -82,7 +83,7 @@ def _lanes(seen: Observation) -> str:
 def _overloaded(seen: Observation) -> tuple[str, str]:
     return (
         f"The tills of {seen.subject} cannot serve all who come",
-        f"{_span(seen).capitalize()} more customers came to the tills of {seen.subject} than the open lanes can serve: queue and "
+        f"{_span(seen, 'Between')} more customers came to the tills of {seen.subject} than the open lanes can serve: queue and "
         f"wait only grow. {_lanes(seen)}",
     )
 
@@ -92,7 +93,7 @@ def _long_queue(seen: Observation, value: float, limit: str) -> tuple[str, str]:
         return _overloaded(seen)
     return (
         f"Long queue in {seen.subject}: {value:.0f} people waiting",
-        f"{_span(seen).capitalize()} about {value:.0f} people waited at the tills of {seen.subject} on average (limit {limit}). "
+        f"{_span(seen, 'Between')} about {value:.0f} people waited at the tills of {seen.subject} on average (limit {limit}). "
         f"{_lanes(seen)}",
     )
 
@@ -102,7 +103,7 @@ def _long_wait(seen: Observation, value: float, limit: str) -> tuple[str, str]:
         return _overloaded(seen)
     return (
         f"Long wait in {seen.subject}: {duration(value)} on average",
-        f"{_span(seen).capitalize()} customers waited about {duration(value)} at the tills of {seen.subject} on average (limit "
+        f"{_span(seen, 'Between')} customers waited about {duration(value)} at the tills of {seen.subject} on average (limit "
         f"{limit}). {_lanes(seen)}",
     )
 
@@ -114,7 +115,7 @@ def _giving_up(seen: Observation, value: float, limit: str) -> tuple[str, str]:
     waiting = "" if wait is None else f", who waited about {duration(wait)},"
     return (
         f"Customers of {seen.subject} may give up waiting",
-        f"{_span(seen).capitalize()} the customers at the tills of {seen.subject}{waiting} were at a risk step of {value:.0f} % to "
+        f"{_span(seen, 'Between')} the customers at the tills of {seen.subject}{waiting} were at a risk step of {value:.0f} % to "
         f"leave without buying (limit {limit}). {_lanes(seen)}",
     )
 
@@ -173,16 +174,16 @@ def _wrong_clock(seen: Observation, value: float, limit: str) -> tuple[str, str]
     return (
         f"Camera {seen.subject}: its clock is {off} {way}",
         f"The clock of camera {seen.subject} was {off} {way} at {local_time(seen.seen_until, seen.zone, seen.seen_until)} (limit "
-        f"{limit}): people are counted in wrong hours. Set it by NTP, and its zone to that of the store.",
+        f"{limit}): people are counted in wrong hours. Set it by NTP, and its zone to the one that it is registered with.",
     )
 
 
 def _lowered(seen: Observation, value: float, limit: str) -> tuple[str, str]:
     hours = f"{value:.0f} hour{'' if value == 1 else 's'}"
     return (
-        f"Camera {seen.subject} told less for {hours} than before",
-        f"For {hours} {_span(seen)} camera {seen.subject} told less people than it had before: it was reset, or its memory was "
-        "cleared. The higher counts stay, the lower ones are in retail.raw_revisions. See whether its account, clock, lines and "
+        f"Camera {seen.subject} told fewer people for {hours} than before",
+        f"For {hours} {_span(seen)} camera {seen.subject} told fewer people than it had before: it was reset, or its memory "
+        "was cleared. The higher counts stay, the lower ones are in retail.raw_revisions. See whether its account, clock, lines and "
         "regions are still set; to believe it after all, collect these hours with `--overwrite`.",
     )
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -26,6 +26,7 @@ import pandas as pd
 from retail_sensors.analytics.alert_observations import Observation
 from retail_sensors.analytics.alert_rules import SEVERITIES, Rule, Rules
 from retail_sensors.analytics.alert_texts import alert_text, local_time, value_text
+from retail_sensors.analytics.frames import from_records, records
 from retail_sensors.tables.alerts import ALERTS_GENERATED
 
 _Row = dict[str, Any]
@@ -45,7 +46,7 @@ def evaluate(
         seen.setdefault((observation.metric, observation.key), []).append(observation)
     open_rows: dict[tuple[str, str], _Row] = {}
     ended_at: dict[tuple[str, str], datetime] = {}
-    for row in map(_plain, alerts.loc[:, [column.name for column in ALERTS_GENERATED.written]].to_dict("records")):
+    for row in records(alerts.loc[:, [column.name for column in ALERTS_GENERATED.written]]):
         subject = row["rule_name"], row["sensor_id"] or row["store_id"]
         if not row["resolved"]:
             open_rows[subject] = row
@@ -65,7 +66,7 @@ def evaluate(
                     changed.append(after)
             elif rule is not None and rule.is_enabled:
                 changed += _raised(rule, found, ended_at.get((name, key)), now)
-    return _frame(changed)
+    return from_records(ALERTS_GENERATED, changed)
 
 
 def _raised(rule: Rule, found: list[Observation], ended_at: datetime | None, now: datetime) -> list[_Row]:
@@ -206,25 +207,3 @@ def _said(rule: Rule, seen: Observation, severity: str) -> _Row:
 
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def _plain(row: Mapping[Any, Any]) -> _Row:
-    """A row with None for NULL and plain instants."""
-
-    def cell(value: Any) -> Any:
-        if isinstance(value, pd.Timestamp):
-            return value.to_pydatetime()
-        return None if pd.isna(value) else value
-
-    return {str(name): cell(value) for name, value in row.items()}
-
-
-def _frame(rows: list[_Row]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            column.name: pd.Series([row[column.name] for row in rows], dtype="object").astype(
-                pd.api.types.pandas_dtype(column.kind.pandas)
-            )
-            for column in ALERTS_GENERATED.written
-        }
-    )

@@ -1,12 +1,13 @@
 """Frames in and out: typed columns of a table's contract as numpy arrays, and numpy arrays as a typed frame.
 
 Here belongs what every figure needs to read its input and write its output: columns with NULL as NaN, instants as whole
-seconds since 1970 in UTC, days as whole days since 1970. Formulas belong in the modules named after them.
+seconds since 1970 in UTC, days as whole days since 1970; for the few rows that are judged one by one, rows as dictionaries. Formulas
+belong in the modules named after them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -142,3 +143,26 @@ def build(table: Table, values: Mapping[str, Array]) -> pd.DataFrame:
     """
     typed = columns(table, values)
     return pd.DataFrame({column.name: typed[column.name] for column in table.written}, copy=False)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame with None for NULL and plain instants."""
+
+    def cell(value: Any) -> Any:
+        if isinstance(value, pd.Timestamp):
+            return value.to_pydatetime()
+        return None if pd.isna(value) else value
+
+    return [{str(name): cell(value) for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def from_records(table: Table, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The frame of `table.written` from such rows."""
+    return pd.DataFrame(
+        {
+            column.name: pd.Series([row[column.name] for row in rows], dtype="object").astype(
+                pd.api.types.pandas_dtype(column.kind.pandas)
+            )
+            for column in table.written
+        }
+    )

@@ -15,7 +15,7 @@ Sending belongs in `connectors.messages`; the words in `notification_texts`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 
 from retail_sensors.analytics.alert_rules import SEVERITIES
+from retail_sensors.analytics.frames import from_records, records
 from retail_sensors.analytics.localtime import day_starts
 from retail_sensors.analytics.notification_texts import (
     Text,
@@ -159,7 +160,7 @@ def alerts_due(
     about these alerts, all that wait, and those of the last 30 days. The same call again, with its result among the messages,
     gives no row.
     """
-    return _frame(_Desk(records(alerts), records(messages), roster, now).opened(routes))
+    return from_records(NOTIFICATIONS, _Desk(records(alerts), records(messages), roster, now).opened(routes))
 
 
 def failed_run_due(
@@ -182,7 +183,7 @@ def failed_run_due(
         else:
             row |= _held_or_pending(route, "warning", route.zone, now)
         rows.append(row)
-    return _frame(rows)
+    return from_records(NOTIFICATIONS, rows)
 
 
 def trial(route_id: str, route_name: str, now: datetime) -> pd.DataFrame:
@@ -198,7 +199,7 @@ def trial(route_id: str, route_name: str, now: datetime) -> pd.DataFrame:
         "state": "pending",
         "next_try_at": now,
     }
-    return _frame([row])
+    return from_records(NOTIFICATIONS, [row])
 
 
 class _Desk:
@@ -289,6 +290,9 @@ class _Desk:
                 self._put(row | _dropped("The alert had ended before this could be told."))
             elif self._is_overtaken(row):
                 self._put(row | _dropped("Overtaken by what happened later."))
+            elif self._now - row["next_try_at"] > NEWS:
+                # Its route was switched off, or nothing ran.
+                self._put(row | _dropped(_TOO_LATE))
             else:
                 place = self._stores.get(alert["store_id"]) if alert else None
                 zone = place["timezone"] if place else route.zone
@@ -323,7 +327,7 @@ class _Desk:
         self._rows[row["id"]] = row
 
 
-_TOO_LATE = "It could not be sent in time."
+_TOO_LATE = "It could not be sent within a day."
 _QUIET = "It came in the quiet hours."
 
 
@@ -427,25 +431,3 @@ def _row(
         "event_at": at,
         "topic": topic,
     }
-
-
-def records(frame: pd.DataFrame) -> list[Row]:
-    """The rows of a frame with None for NULL and plain instants."""
-
-    def cell(value: Any) -> Any:
-        if isinstance(value, pd.Timestamp):
-            return value.to_pydatetime()
-        return None if pd.isna(value) else value
-
-    return [{str(name): cell(value) for name, value in row.items()} for row in frame.to_dict("records")]
-
-
-def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            column.name: pd.Series([row[column.name] for row in rows], dtype="object").astype(
-                pd.api.types.pandas_dtype(column.kind.pandas)
-            )
-            for column in NOTIFICATIONS.written
-        }
-    )

@@ -127,7 +127,9 @@ def _sources(database: DatabaseResource, now: datetime) -> Sources:
                 "auto_resolved",
             ],
         ),
-        revisions=database.read(RAW_REVISIONS, now - _LOWERED, end, ["table_name", "sensor_id", "timestamp", "action"]),
+        revisions=database.read(
+            RAW_REVISIONS, now - _LOWERED, end, ["table_name", "sensor_id", "timestamp", "action", "recorded_at"]
+        ),
         log=database.read(COLLECTION_LOG, now - _ASKED, end, ["sensor_id", "outcome", "asked_at", "last_success_at"]),
         minutes=minutes_of_stores(database.database, now - _MINUTES, now),
     )

@@ -78,11 +78,17 @@ def due(window: TimeWindow, asked: Mapping[str, str], stored: pd.DataFrame) -> I
 
 
 def cameras_to_ask(config: DayConfig, roster: Roster, endpoint: Endpoint) -> dict[str, str]:
-    """Ids by name of the cameras that the config names, or else of the active ones that may have the endpoint."""
+    """Ids by name of the cameras that the config names, or else of the active ones that may have the endpoint.
+
+    Of disabled ones only those that are named by their whole names, or where nothing else is meant: asking refuses them.
+    """
     sensors = roster.sensors
     ids = dict(zip(sensors["sensor_name"], sensors["id"], strict=True))
     if config.cameras:
-        return {name: ids[name] for name in chosen(roster.places, config.cameras)}
+        meant = chosen(roster.places, config.cameras)
+        active = set(sensors.loc[sensors["is_active"].astype(bool), "sensor_name"])
+        asked = [name for name in meant if name in active or name in config.cameras]
+        return {name: ids[name] for name in asked or meant}
     found = [json.loads(text) if isinstance(text, str) else {} for text in sensors["capabilities"]]
     return {
         name: ids[name]

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from retail_sensors.errors import RetailSensorsError
+from retail_sensors.errors import ConfigurationError, RetailSensorsError
 
 app = typer.Typer(
     name="retail-sensors",
@@ -52,9 +52,17 @@ def main() -> None:
     if not app.registered_commands:
         _assemble()
     try:
+        _check_arguments(sys.argv[1:])
         app()
     except RetailSensorsError as error:
         print(f"retail-sensors: {error}", file=sys.stderr)  # noqa: T201 -- the command line's own voice
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(141)
+
+
+def _check_arguments(arguments: list[str]) -> None:
+    """Raises ConfigurationError for one that is no text: neither Postgres nor a terminal takes it."""
+    for argument in arguments:
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            raise ConfigurationError(f"The argument {argument!r} is not UTF-8; type it anew.")

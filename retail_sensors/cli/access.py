@@ -6,19 +6,17 @@ Here belong options and words for the terminal; what they do belongs in `storage
 from __future__ import annotations
 
 import getpass
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from retail_sensors.cli.terminal import console, migrated_database, print_json
 from retail_sensors.errors import ConfigurationError
-from retail_sensors.installation import Installation
 
 if TYPE_CHECKING:
     from retail_sensors.storage.access import AccessStore, Granted, Scope
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Who reads which stores and cameras in the database: grant, revoke, list, logins.", no_args_is_help=True
 )
-
-_WIDTH_OF_A_FILE = 200
 
 User = Annotated[
     str,
@@ -90,10 +86,9 @@ def list_grants(
     with _store() as access:
         granted = access.listing(user)
     if as_json:
-        rows = [{**asdict(row), "granted_at": row.granted_at.isoformat()} for row in granted]
-        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        print_json([asdict(row) for row in granted])
     elif granted:
-        _console().print(_granted_table(granted))
+        console().print(_granted_table(granted))
     else:
         typer.echo("Nobody was granted anything." if user is None else f"{user} was granted nothing.")
 
@@ -135,12 +130,8 @@ def _one(organization: str | None, store: str | None, camera: str | None) -> tup
 def _store() -> Iterator[AccessStore]:
     from retail_sensors.storage.access import AccessStore
 
-    installation = Installation()
-    try:
-        yield AccessStore(installation.database)
-    finally:
-        if "database" in installation.__dict__:
-            installation.database.dispose()
+    with migrated_database() as (_, database):
+        yield AccessStore(database)
 
 
 def _who() -> str:
@@ -148,12 +139,6 @@ def _who() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "command line"
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    # A pipe has no width of its own, and 80 columns would break names.
-    return console if console.is_terminal else Console(highlight=False, width=_WIDTH_OF_A_FILE)
 
 
 def _granted_table(granted: list[Granted]) -> Table:

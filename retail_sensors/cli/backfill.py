@@ -363,8 +363,11 @@ def say(plan: Plan, *, as_json: bool) -> None:
             line(f"{', '.join(noted[:_SHOWN_NAMES])}{' and more' if len(noted) > _SHOWN_NAMES else ''}: {note}.")
     kinds = Counter(run.what for run in plan.runs)
     line(f"{len(plan.runs)} runs: {', '.join(f'{count} {what}' for what, count in kinds.items())}.")
+    is_timed = all(camera.seconds is not None for camera in plan.cameras if camera.questions)
+    asking = duration(plan.asking_seconds) if plan.asking_seconds or is_timed else "a time that is not known"
+    more = "" if is_timed or not plan.asking_seconds else " without the cameras whose answers were never timed"
     line(
-        f"Asking takes {duration(plan.asking_seconds)} (one question at a time to a camera, the cameras side by side), "
+        f"Asking takes {asking}{more} (one question at a time to a camera, the cameras side by side), "
         f"the runs {duration(plan.recording_seconds)} more."
     )
     line("Nothing was asked and nothing was written.")

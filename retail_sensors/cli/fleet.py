@@ -129,7 +129,7 @@ def _set_tag(name: str, words: list[str], *, is_set: bool) -> None:
     if changed:
         typer.echo(f"{'Tagged' if is_set else 'No longer tagged'} {name}: {listed(changed)}")
     else:
-        typer.echo(f"{'All' if is_set else 'None'} of them {'are' if is_set else 'is'} tagged {name} already.")
+        typer.echo(f"All of them are tagged {name} already." if is_set else f"None of them is tagged {name}.")
 
 
 # Places -----------------------------------------------------------------------------------------------------------------
@@ -226,8 +226,12 @@ def _write_whole(file: Path, text: str) -> None:
     try:
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, delete=False) as fresh:
             fresh.write(text)
-        Path(fresh.name).chmod(0o644)
-        os.replace(fresh.name, file)  # noqa: PTH105 -- replaces a file as one step
+        try:
+            Path(fresh.name).chmod(0o644)
+            os.replace(fresh.name, file)  # noqa: PTH105 -- replaces a file as one step
+        except OSError:
+            Path(fresh.name).unlink()
+            raise
     except OSError as error:
         raise ConfigurationError(
             f"{file} cannot be written ({error.strerror}); check the path and its rights."

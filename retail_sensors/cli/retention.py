@@ -113,7 +113,7 @@ def archives(
         print_json([{**asdict(archive), "file": str(folder.file(archive))} for archive in found])
         return
     if not found:
-        typer.echo(f"There is no archive in {folder.path}.")
+        typer.echo(f"There is no archive{'' if table is None else f' of {table}'} in {folder.path}.")
         return
     shown = Table(title=f"{len(found)} archive{'' if len(found) == 1 else 's'} in {escape(str(folder.path))}")
     for heading in ("Name", "Rows", "Bytes", "Revision", "Archived"):

@@ -154,6 +154,11 @@ def add(
         )
     if is_for_escalations and event:
         raise ConfigurationError("--escalations-only and --event say two things; write one of them.")
+    events = ["escalated"] if is_for_escalations else [one.value for one in event or []] or list(ALERT_EVENTS)
+    if set(events) & set(ALERT_EVENTS) == {"resolved"}:
+        raise ConfigurationError(
+            "--event resolved alone tells nothing: the end of an alert goes to a route that was told of it; add --event raised."
+        )
     if is_critical_held and quiet is None:
         raise ConfigurationError("--hold-critical is about quiet hours, and there are none; add --quiet 22:00-07:00.")
     _check_reference("--target", target)
@@ -162,7 +167,6 @@ def add(
     quiet_hours = None if quiet is None else _quiet(quiet)
     with _store() as (stored, installation):
         _check_cameras(installation, camera or [])
-        events = ["escalated"] if is_for_escalations else [one.value for one in event or []] or list(ALERT_EVENTS)
         stored.add(
             NewRoute(
                 name=name,

@@ -18,7 +18,7 @@ import apprise
 from retail_sensors.connectors.networks import AddressBlockedError, AllowedNetworks
 
 _STATUS = re.compile(r"error[=: ]+(\d{3})\b")
-_FORBIDDEN = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork")
+_FORBIDDEN = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "os.startfile")
 """What no message needs: some of Apprise's targets start programs of this machine."""
 
 
@@ -31,8 +31,11 @@ class Guard:
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         """An audit hook: what it raises takes the place of what was about to be done."""
-        if event in ("socket.connect", "socket.sendto"):
+        if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
             to = arguments[1]
+            if to is None:
+                # On a socket whose connection has been judged.
+                return
             # A local socket has a path for an address.
             if not isinstance(to, tuple) or not self._networks.allows(str(to[0])):
                 self.is_blocked = True

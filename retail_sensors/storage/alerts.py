@@ -120,7 +120,7 @@ class AlertStore:
         Raises ConfigurationError for a rule or store that is not there, and for thresholds that cannot be meant.
         """
         with self._database.transaction() as connection:
-            store_id = None if store is None else _store(connection, store)
+            store_id = None if store is None else store_of_name(connection, store)
             if store_id is not None:
                 _execute(connection, "add_rule_of_store", {"rule": rule, "store_id": store_id})
             found = _rows(connection, "lock_rule", {"rule": rule, "store_id": store_id})
@@ -167,7 +167,8 @@ def _open_alert(connection: PgConnection, identity: str) -> dict[str, Any]:
     return alert
 
 
-def _store(connection: PgConnection, name: str) -> str:
+def store_of_name(connection: PgConnection, name: str) -> str:
+    """The identity of a store, named alone or as ORGANIZATION/NAME. Raises ConfigurationError for none and for several."""
     found = _rows(connection, "stores_of_name", {"name": name})
     if not found:
         raise ConfigurationError(f"There is no store {name!r}; `retail-sensors cameras list` shows the stores.")

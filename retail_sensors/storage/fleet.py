@@ -51,6 +51,7 @@ _OF_THE_REGISTRY = {
     "camera_locations",
     "camera_group_assignments",
     "camera_health",
+    "user_sensor_access",
 }
 """Tables with cameras in them that hold nothing that a camera said."""
 

@@ -1,4 +1,4 @@
-"""Migrations: `sql/migrations/*.sql`, run in order by Alembic, and the comments that the table contract gives.
+"""Migrations: `sql/migrations/*.sql`, run in order by Alembic, and the comments of the database.
 
 `upgrade` is idempotent, `downgrade` goes back step by step; one process at a time migrates, and a failure leaves the former
 state. Backups belong in `storage.backup`.
@@ -7,9 +7,11 @@ state. Backups belong in `storage.backup`.
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg2
 import sqlalchemy
@@ -31,6 +33,12 @@ VERSION_TABLE = {"version_table": "retail_alembic_version", "version_table_schem
 
 LOCK = 0x7265_7461_696C
 """Advisory lock ("retail") of whoever changes the schema: one at a time on one database."""
+
+_SCHEMA = (
+    "What cameras counted, and the figures made of it. Begin with the views: mv_realtime_dashboard is each camera and its store now, "
+    "historical_analytics hours, days, weeks and months. Every table, column and function says what it is: \\d+, \\df+."
+)
+"""The comment of schema `retail`."""
 
 _DAGSTER_SCHEMA = "CREATE SCHEMA IF NOT EXISTS dagster"
 
@@ -160,14 +168,19 @@ def script() -> str:
 
 
 def comments() -> str:
-    """Statements that write the description of each table, view and column of the contract into the database's own comments."""
-    statements = []
+    """Statements that write the contract's descriptions of tables, views and columns, and what each function's file says at its
+    head, into the database's own comments."""
+    statements = [f"COMMENT ON SCHEMA retail IS {_literal(_SCHEMA)};"]
     for kind, relation in [("TABLE", table) for table in TABLES.values()] + [("VIEW", view) for view in VIEWS.values()]:
         name = f'retail."{relation.name}"'
         statements.append(f"COMMENT ON {kind} {name} IS {_literal(relation.row)};")
         for column in relation.columns:
             unit = f" Unit: {column.unit}." if column.unit else ""
             statements.append(f'COMMENT ON COLUMN {name}."{column.name}" IS {_literal(column.description + unit)};')
+    statements += [
+        f"COMMENT ON FUNCTION retail.{path.stem} IS {_literal(_head_of(path))};"
+        for path in sorted((sql_directory() / "functions").glob("*.sql"))
+    ]
     return "\n".join(statements)
 
 
@@ -204,6 +217,12 @@ def _unknown(revision: str) -> ConfigurationError:
         f"The database is at revision {revision}, which this version does not know (its newest is {head()}); "
         "use the version of the project that has migrated it, or a newer one."
     )
+
+
+def _head_of(path: Path) -> str:
+    """The comment that an SQL file begins with."""
+    lines = itertools.takewhile(lambda line: line.startswith("--"), path.read_text().splitlines())
+    return "\n".join(line.removeprefix("--").strip() for line in lines)
 
 
 def _literal(text: str) -> str:

@@ -23,6 +23,7 @@ from psycopg2.extras import RealDictCursor
 from retail_sensors.analytics.notifications import NEWS, WAITS
 from retail_sensors.connectors.messages import Delivery, Message
 from retail_sensors.errors import ConfigurationError
+from retail_sensors.storage.alerts import store_of_name
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.frames import read_frame
 from retail_sensors.storage.merge import lock_writers, merge_frame
@@ -203,7 +204,7 @@ class NotificationStore:
                     "target_reference": route.target,
                     "secret_reference": route.secret,
                     "organization_id": _organization(connection, route.organization),
-                    "store_id": _store(connection, route.store),
+                    "store_id": None if route.store is None else store_of_name(connection, route.store),
                     "min_severity": route.min_severity,
                     "rules": json.dumps(list(route.rules)),
                     "alert_types": json.dumps(list(route.alert_types)),
@@ -247,18 +248,6 @@ def _organization(connection: PgConnection, name: str | None) -> str | None:
     found = _rows(connection, "organization_of_name", {"name": name})
     if not found:
         raise ConfigurationError(f"There is no organization {name!r}; the fleet file names those that there are.")
-    return str(found[0]["id"])
-
-
-def _store(connection: PgConnection, name: str | None) -> str | None:
-    if name is None:
-        return None
-    found = _rows(connection, "stores_of_name", {"name": name})
-    if not found:
-        raise ConfigurationError(f"There is no store {name!r}; `retail-sensors cameras list` shows the stores.")
-    if len(found) > 1:
-        full = " or ".join(f"{row['organization_name']}/{row['store_name']}" for row in found)
-        raise ConfigurationError(f"More than one store is called {name!r}; write {full}.")
     return str(found[0]["id"])
 
 

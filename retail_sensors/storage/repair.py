@@ -15,6 +15,7 @@ from itertools import chain
 from zoneinfo import ZoneInfo
 
 from retail_sensors.connectors.base import Endpoint, TimeWindow
+from retail_sensors.connectors.breaker import DEAD
 from retail_sensors.connectors.localtime import hours_by_day
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.sqlfiles import queries
@@ -29,7 +30,7 @@ LATE_AFTER = timedelta(minutes=15)
 """An hour is late so long after its end: until then the schedules bring it."""
 
 ANSWERED_WITHIN = timedelta(minutes=30)
-"""A camera that has not answered for longer is offline: the running hour goes on asking it, one question at a time."""
+"""A camera that has not answered for longer is offline: what runs by the minute goes on asking it, one question at a time."""
 
 BACK_OFF = (timedelta(minutes=10), timedelta(hours=1), timedelta(hours=6), timedelta(hours=24))
 """How long an hour that was asked for in vain is left alone, after the first, second, third and any further time."""
@@ -107,6 +108,8 @@ def missing_spans(database: Database, now: datetime, first_day: date, *, is_hist
             "held_days": list(HELD_DAYS.values()),
             "most_days": MOST_DAYS,
             "answered_since": now - ANSWERED_WITHIN,
+            "within": ANSWERED_WITHIN,
+            "nobody": [outcome.value for outcome in DEAD],
             "now": now,
             "is_history": is_history,
         },

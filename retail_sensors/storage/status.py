@@ -38,7 +38,7 @@ FRESH, LATE, MISSING_STAGE, IDLE = "fresh", "late", "missing", "idle"
 DUE = timedelta(minutes=10)
 """From its end an hour has so long to come in: it settles for two minutes and is asked for at five past."""
 RECENT = timedelta(hours=8)
-"""So long the schedules ask for a finished hour by themselves; then it is missing until somebody asks for it."""
+"""So long the schedules ask for a finished hour; then it is missing until `gap_repair` or somebody by hand asks for it."""
 ANSWERED_WITHIN = timedelta(minutes=35)
 """A camera that answered longer ago is late, whatever its health was when somebody last looked."""
 LOOKED_WITHIN = timedelta(minutes=15)
@@ -79,7 +79,7 @@ class Stage:
 class CameraStatus:
     """One camera: its state of health (`off`: switched off), when it last answered, and its hours as characters, oldest first.
 
-    `hours_late`: due hours that the schedules still ask for; `hours_missing`: those that nobody asks for any more.
+    `hours_late`: due hours that the schedules still ask for; `hours_missing`: those that they no longer ask for.
     """
 
     name: str

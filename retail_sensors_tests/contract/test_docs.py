@@ -10,8 +10,10 @@ import click
 import pytest
 import typer.main
 
-from retail_sensors import cli
+from retail_sensors import cli, schema_page
 from retail_sensors.settings import Settings
+from retail_sensors.tables import TABLES
+from retail_sensors.tables.keys import references
 from retail_sensors.tables_page import page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,6 +78,15 @@ def test_the_tables_page_is_the_contracts() -> None:
     assert (ROOT / "docs" / "tables.md").read_text() == page(), (
         "docs/tables.md is not of this contract: python -m retail_sensors.tables_page > docs/tables.md"
     )
+
+
+def test_the_picture_of_the_schema_is_the_contracts_and_shows_each_table_once() -> None:
+    assert (ROOT / "docs" / "schema.md").read_text() == schema_page.page(), (
+        "docs/schema.md is not of this contract: python -m retail_sensors.schema_page > docs/schema.md"
+    )
+    shown = [name for names in schema_page.GROUPS.values() for name in names]
+    hanging = [name for name, table in TABLES.items() if references(table) or name == "organizations"]
+    assert sorted(shown) == sorted(hanging), "each table that hangs on another belongs into one of GROUPS"
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -17,6 +17,7 @@ from retail_sensors.storage.database import Database
 from retail_sensors.storage.merge import PARTITIONED
 from retail_sensors.storage.sqlfiles import queries, sql_directory
 from retail_sensors.tables import TABLES, Table
+from retail_sensors.tables.keys import references
 from retail_sensors.tables.views import VIEWS
 
 COLUMNS = """
@@ -42,7 +43,7 @@ FROM pg_class AS c
 WHERE c.relnamespace = 'retail'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
 """
 VIEWS_AND_COLUMNS = """
-SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
+SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), col_description(c.oid, a.attnum), obj_description(c.oid)
 FROM pg_class AS c
 JOIN pg_attribute AS a ON a.attrelid = c.oid
 WHERE c.relnamespace = 'retail'::regnamespace AND c.relkind = 'v' AND a.attnum > 0
@@ -109,23 +110,9 @@ def test_the_key_is_the_primary_key(catalog: Catalog, table: Table) -> None:
 
 @each_table()
 def test_identities_of_others_are_foreign_keys(catalog: Catalog, table: Table) -> None:
-    owners = {
-        "sensor_id": "sensor_metadata",
-        "store_id": "stores",
-        "scope_id": "stores",
-        "to_sensor_id": "sensor_metadata",
-        "from_camera": "sensor_metadata",
-        "to_camera": "sensor_metadata",
-        "organization_id": "organizations",
-        "group_id": "camera_groups",
-        "route_id": "alert_routes",
-        "alert_id": "alerts_generated",
-        "summary_id": "notifications",
-    }
     expected = [
-        f"FOREIGN KEY ({column.name}) REFERENCES retail.{owners[column.name]}(id) ON DELETE CASCADE"
-        for column in table.columns
-        if column.name in owners
+        f"FOREIGN KEY ({column.name}) REFERENCES retail.{owner}(id) ON DELETE CASCADE"
+        for column, owner in references(table)
     ]
     assert catalog.rules(table, "f") == sorted(expected)
 
@@ -157,11 +144,26 @@ def test_counts_and_shares_have_a_range(catalog: Catalog, table: Table) -> None:
 
 def test_views_are_those_declared_with_their_columns(database: Database) -> None:
     found: dict[str, list[tuple[str, str]]] = {}
-    for view, column, kind in database.fetch(VIEWS_AND_COLUMNS):
+    for view, column, kind, comment, of_view in database.fetch(VIEWS_AND_COLUMNS):
         found.setdefault(view, []).append((column, kind))
+        declared = {column.name: column for column in VIEWS[view].columns}[column]
+        unit = f" Unit: {declared.unit}." if declared.unit else ""
+        assert (comment, of_view) == (declared.description + unit, VIEWS[view].row), f"{view}.{column}"
     assert found == {
         name: [(column.name, column.kind.postgres) for column in view.columns] for name, view in VIEWS.items()
     }
+
+
+def test_every_function_has_a_file_and_says_what_its_file_says(database: Database) -> None:
+    found = database.fetch(
+        "SELECT proname, obj_description(oid) FROM pg_proc WHERE pronamespace = 'retail'::regnamespace ORDER BY 1"
+    )
+    paths = sorted((sql_directory() / "functions").glob("*.sql"))
+    assert [name for name, _ in found] == [path.stem for path in paths]
+    for (name, comment), path in zip(found, paths, strict=True):
+        head, _, _ = path.read_text().partition("\n\n")
+        assert "-- " + (comment or "").replace("\n", "\n-- ") == head, name
+    assert database.fetch("SELECT obj_description('retail'::regnamespace) LIKE 'What cameras counted%'") == [(True,)]
 
 
 @pytest.mark.parametrize("name", VIEWS)

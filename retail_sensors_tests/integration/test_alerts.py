@@ -218,6 +218,37 @@ def test_rules_are_set_for_all_stores_or_for_one(site: Site) -> None:
         assert (said.code, words in said.sentence) == (2, True), said
 
 
+def test_a_wrong_clock_and_a_reset_raise_an_alert_each_that_ends_when_they_are_put_right(site: Site) -> None:
+    def lowered(action: str, at: datetime) -> None:
+        site.execute(
+            "INSERT INTO retail.raw_revisions (table_name, sensor_id, timestamp, reading_hash, action, kept, set_aside, recorded_at)"
+            f" SELECT 'people_counting_raw', id, '{NOW - 150 * MINUTE}', '{action}', '{action}', '{{}}', '{{}}', '{at}'"
+            " FROM retail.sensor_metadata WHERE sensor_name = 'door'"
+        )
+
+    def clock(camera: str, seconds: float, at: datetime) -> None:
+        site.execute(
+            f"UPDATE retail.sensor_metadata SET last_seen_at = '{at}', clock_offset_seconds = {seconds}"
+            f" WHERE sensor_name = '{camera}'"
+        )
+
+    lowered("refused", NOW - 5 * MINUTE)
+    clock("door", 119, NOW)
+    clock("back", -1800, NOW)
+    assert run(site, NOW)["raised"] == 2
+    assert [(alert["rule_name"], alert["severity"], alert["title"]) for alert in alerts(site)] == [
+        ("camera_clock", "critical", "Camera back: its clock is 30 minutes slow"),
+        ("counts_lowered", "warning", "Camera door told fewer people for 1 hour than before"),
+    ]
+    lowered("overwritten", NOW + MINUTE)
+    clock("back", -3, NOW + 5 * MINUTE)
+    assert run(site, NOW + 5 * MINUTE)["open alerts"] == 0
+    assert {alert["resolution_notes"] for alert in alerts(site)} == {
+        "Within the limits again: 3 seconds.",
+        "No count of the last day is set aside any more.",
+    }
+
+
 def test_every_metric_of_a_rule_has_words_and_the_database_keeps_one_open_alert(site: Site, database: Database) -> None:
     metrics = site.fetch("SELECT DISTINCT metric FROM retail.alert_rules WHERE is_enabled")
     assert {metric for (metric,) in metrics} == set(TEXTS)
@@ -236,3 +267,9 @@ def test_every_metric_of_a_rule_has_words_and_the_database_keeps_one_open_alert(
             f"INSERT INTO retail.alerts_generated (id, {names}) SELECT gen_random_uuid(), {names}"
             " FROM retail.alerts_generated"
         )
+
+
+def test_an_argument_that_is_no_text_is_one_sentence(site: Site) -> None:
+    said = site.run("alerts", "set", "overcrowding", "--off", "--store", "Lisbon \udcff")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == "retail-sensors: The argument 'Lisbon \\udcff' is not UTF-8; type it anew.\n"

@@ -76,6 +76,8 @@ def _servers_below(folder: Path) -> list[psutil.Process]:
         ("collect", ["--days", "1", "--rounds", "1"], 1),
         ("alerts", ["--rows", "50", "--crowded", "2", "--rounds", "1"], 4),
         ("database", ["--cameras", "5", "--days", "2", "--rounds", "1"], 6),
+        ("access", ["--days", "2", "--repeat", "1"], 7),
+        ("partitions", ["--cameras", "5", "--days", "800"], 4),
     ],
 )
 def test_a_benchmark_gives_its_ratios_and_leaves_nothing_running(

@@ -9,7 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from retail_sensors.analytics.selection import chosen
+from retail_sensors.assets.regions import DayConfig, cameras_to_ask
 from retail_sensors.cli.cameras import app
+from retail_sensors.connectors.base import Endpoint
 from retail_sensors.errors import ConfigurationError
 from retail_sensors.fleet_export import exported
 from retail_sensors.fleet_file import parse_fleet
@@ -96,6 +98,10 @@ def test_the_exported_fleet_is_the_registered_one_byte_for_byte(site: Site, tmp_
     copy = tmp_path / "copy.yaml"
     assert said(site, "export", copy) == f"Wrote 3 stores, 4 groups and 4 cameras to {copy}\n"
     assert copy.read_text() == text
+    assert refused(site, "export", tmp_path).endswith(
+        "cannot be written (Is a directory); check the path and its rights."
+    )
+    assert not list(tmp_path.parent.glob("tmp*")), "nothing is left beside it"
     assert "password: env:RS_TEST_DOOR" in text
     before = site.fetch("SELECT count(*) FROM retail.fleet_changes")
     assert said(site, "add", copy).splitlines() == [
@@ -127,6 +133,8 @@ def test_words_choose_registered_cameras(site: Site, tmp_path: Path, database: D
     # A pattern leaves disabled cameras out, a whole name insists.
     registry = FleetRegistry(database)
     assert [camera.name for camera in registry.cameras(["chiado-*"])] == ["chiado-1"]
+    for words, asked in ((["chiado-*"], {"chiado-1"}), (["org:Demo", "chiado-2"], {"chiado-1", "chiado-2"})):
+        assert cameras_to_ask(DayConfig(cameras=words), roster, Endpoint.REGION_STAYS).keys() == asked
     found = json.loads(site.run("status", "--json", "--camera", "tag:new").out)
     assert [camera["name"] for camera in found["cameras"]] == ["chiado-1"]
     assert [stage["name"] for stage in found["stages"]] == ["cameras", "hourly figures"]
@@ -160,6 +168,7 @@ def test_groups_and_tags_are_given_and_taken(site: Site, tmp_path: Path) -> None
     assert names(site, "tag:entrance") == ["door"]
     assert "'Front door' is not a tag; write one lower-case word" in refused(site, "tag", "add", "Front door", "*")
     assert refused(site, "tag", "remove", "entrnace").startswith("No camera carries the tag 'entrnace'")
+    assert said(site, "tag", "remove", "entrance", "tills") == "None of them is tagged entrance.\n"
     assert said(site, "tag", "remove", "entrance", "*") == "No longer tagged entrance: door\n"
 
 
@@ -194,6 +203,10 @@ def test_a_camera_with_data_is_removed_only_when_that_is_asked_for(site: Site, t
     site.execute(
         "INSERT INTO retail.camera_health (sensor_id, state, uptime_hours, checked_at, quality)"
         " SELECT id, 'unknown', 0, now(), '{}' FROM retail.sensor_metadata"
+    )
+    site.execute(
+        "INSERT INTO retail.user_sensor_access (user_id, sensor_id, can_write, granted_by)"
+        " SELECT 'ana', id, false, 'test' FROM retail.sensor_metadata"
     )
     site.execute("SELECT retail.ensure_month_partitions('collection_log', '2026-02-01T00:00Z', '2026-02-02T00:00Z')")
     site.execute(

@@ -207,6 +207,8 @@ def test_a_worker_that_is_killed_at_any_moment_leaves_nothing_behind(
         again = site.process(*COLLECT, timeout=WAIT_SECONDS)
         assert (again.code, again.err) == (0, "")
         assert_same(everything(site), expected)
+        statuses = dict(site.fetch("SELECT status, count(*) FROM dagster.runs GROUP BY 1"))
+        assert statuses.keys() == {"SUCCESS", "FAILURE"}, "none is shown as running for ever"
 
 
 # Dagster --------------------------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from retail_sensors_tests.installations import COLLECTED, FIGURES, Site, free_po
 from retail_sensors_tests.integration.stored import utc
 from retail_sensors_tests.integration.test_killed import assert_same, everything
 from retail_sensors_tests.integration.test_notifications import SECRET, Receiver
-from retail_sensors_tests.integration.test_sensors import Operator, fleet_at
+from retail_sensors_tests.integration.test_sensors import FIRST, LAST, Operator, fleet_at
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 OF_ASKING = ("collection_log", "camera_breakers")
@@ -84,10 +84,19 @@ def test_a_camera_that_was_left_alone_for_three_days_gives_all_within_two_ticks(
             two_hours(site, clock[0])
             assert site.site.fetch("SELECT state FROM retail.camera_breakers") == []
             before = everything(site.site, stamps=("updated_at",))
-            for wait in (MINUTE, 10 * MINUTE):
-                clock[0] += wait
-                for request in site.tick(gap_repair, clock[0]):
-                    assert site.launch(request, clock[0]).success
+
+            clock[0] += MINUTE
+            (hours,) = site.tick(gap_repair, clock[0])
+            assert hours.job_name == "collect_hours"
+            assert (hours.tags[FIRST], hours.tags[LAST]) == ("2025-06-12-11:00", "2025-06-15-10:00")
+            assert hours.run_config == {"ops": {name: {"config": {"cameras": [DARK_CAMERA]}} for name in COLLECTED}}
+            requests = {name: fleet.served(name).requests for name in fleet.cameras}
+            assert site.launch(hours, clock[0]).success
+            assert {name for name in fleet.cameras if fleet.served(name).requests > requests[name]} == {DARK_CAMERA}
+            clock[0] += 10 * MINUTE
+            (days,) = site.tick(gap_repair, clock[0])
+            assert (days.job_name, days.tags[FIRST], days.tags[LAST]) == ("daily_figures", "2025-06-12", "2025-06-14")
+            assert site.launch(days, clock[0]).success
             assert site.tick(gap_repair, clock[0] + 10 * MINUTE) == []
             unchanged(site.site, before)
 

@@ -373,6 +373,7 @@ def test_routes_at_the_command_line(site: Site, receiver: Receiver) -> None:
         (("add", "new", "--target", "env:TO_OK", "--camera", "dor"), "No camera is registered as 'dor'"),
         (("add", "new", "--target", "env:TO_OK", "--quiet", "22-7"), "--quiet 22-7 is no span of a day"),
         (("add", "new", "--target", "env:TO_OK", "--hold-critical"), "--hold-critical is about quiet hours"),
+        (("add", "new", "--target", "env:TO_OK", "--event", "resolved"), "--event resolved alone tells nothing"),
         (("test", "new"), "There is no route 'new'; there are ops."),
     ):
         said = site.run("alerts", "routes", *arguments)

@@ -535,6 +535,7 @@ def test_the_command_line(settings: Any, database: Database, tmp_path: Path, cam
     assert f"as {RAW}-2024-06, {RAW}-2024-07, {RAW}-2024-08." in site.run("retention", "run").out
     assert (tmp_path / "home" / "archive" / RAW / f"{RAW}-2024-06.csv.gz").is_file()
     assert f"{RAW}-2024-07" in site.run("retention", "archives").out
+    assert site.run("retention", "archives", "nosuch").out.startswith("There is no archive of nosuch in")
     (archive,) = (
         one for one in json.loads(site.run("retention", "archives", "--json").out) if one["month"] == "2024-06"
     )

@@ -11,7 +11,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from sqlalchemy.engine import make_url
 
 from retail_sensors.connectors.base import Endpoint
 from retail_sensors.definitions import build_defs
@@ -23,19 +22,16 @@ from retail_sensors.sensors import SENSORS, gap_repair, new_camera, run_failure
 from retail_sensors.sensors.failure import why
 from retail_sensors.simulator.camera import SimulatedCamera
 from retail_sensors.simulator.fleet import SimulatedFleet, running
-from retail_sensors.simulator.switches import Fault, FaultKind
 from retail_sensors.storage.database import Database
-from retail_sensors.storage.repair import Span, missing_spans
-from retail_sensors.tables import COLLECTION_LOG, PEOPLE_COUNTING_RAW
-from retail_sensors_tests.installations import COLLECTED, FIGURES, Site, fresh_database, small_fleet
+from retail_sensors.storage.repair import missing_spans
+from retail_sensors.tables import COLLECTION_LOG, PEOPLE_COUNTING_RAW, VCA_ALARM_STATUS
+from retail_sensors_tests.installations import Site, small_fleet
 from retail_sensors_tests.integration.stored import reading, register, store, utc
 
 HOUR, DAY, MINUTE = timedelta(hours=1), timedelta(days=1), timedelta(minutes=1)
 FIRST, LAST = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 PEOPLE = Endpoint.PEOPLE_COUNTING
-DARK_CAMERA = "mumbai-west"
-"""Its hours start at half past, and its store has another door."""
 
 
 class Frozen(ClockResource):
@@ -119,87 +115,6 @@ def fleet_at(clock: list[datetime]) -> Iterator[SimulatedFleet]:
         yield fleet
 
 
-# A camera that was dark -----------------------------------------------------------------------------------------------------
-
-START = utc("2025-06-12T00:00")
-DARK = utc("2025-06-12T12:00")
-BACK = DARK + 3 * DAY
-
-
-def test_a_camera_that_was_dark_for_three_days_gives_every_hour_within_two_ticks(
-    server_url: str, database_url: str, tmp_path: Path
-) -> None:
-    clock = [DARK + 5 * MINUTE]
-    with fleet_at(clock) as fleet, fresh_database(server_url, make_url(database_url).database or "") as url:
-        never, site = Operator(Site(database_url, tmp_path / "never")), Operator(Site(url, tmp_path / "home"))
-        for one in (never, site):
-            one.site.register(fleet, by_the_hour=True)
-            one.site.execute(f"UPDATE retail.sensor_metadata SET created_at = '{START}', installed_on = '{START:%F}'")
-
-        site.hours(START, DARK, clock[0])
-        fleet.set_faults(DARK_CAMERA, [Fault(FaultKind.REFUSED)])
-        clock[0] = BACK + 5 * MINUTE
-        site.hours(DARK - HOUR, BACK + HOUR, clock[0])
-        site.days(START.date(), BACK.date(), clock[0])
-        # It does not answer yet, and the others owe nothing.
-        assert site.tick(gap_repair, clock[0]) == []
-
-        fleet.set_faults(DARK_CAMERA, ())
-        clock[0] = BACK + 10 * MINUTE
-        site.hours(BACK - HOUR, BACK + HOUR, clock[0])
-        before = site.site.contents()
-
-        clock[0] += 5 * MINUTE
-        (hours,) = site.tick(gap_repair, clock[0])
-        assert hours.job_name == "collect_hours"
-        assert (hours.tags[FIRST], hours.tags[LAST]) == ("2025-06-12-11:00", "2025-06-15-10:00")
-        asked = {name: {"config": {"cameras": [DARK_CAMERA]}} for name in COLLECTED}
-        assert hours.run_config == {"ops": asked}
-        requests = {name: fleet.served(name).requests for name in fleet.cameras}
-        assert site.launch(hours, clock[0]).success
-        assert {name for name in fleet.cameras if fleet.served(name).requests > requests[name]} == {DARK_CAMERA}
-        assert not missing_spans_of(site.site, clock[0])
-
-        clock[0] += 10 * MINUTE
-        (days,) = site.tick(gap_repair, clock[0])
-        assert (days.job_name, days.tags[FIRST], days.tags[LAST]) == ("daily_figures", "2025-06-12", "2025-06-14")
-        assert site.launch(days, clock[0]).success
-        assert site.tick(gap_repair, clock[0] + 10 * MINUTE) == []
-
-        untouched(site.site, before, site.site.contents())
-
-        never.hours(START, BACK + HOUR, clock[0])
-        never.days(START.date(), BACK.date(), clock[0])
-        site.hours(BACK - HOUR, BACK + HOUR, clock[0])  # the running hour has grown
-        wanted, found = never.site.figures(), site.site.figures()
-        for name in FIGURES:
-            assert len(found[name]) == len(wanted[name]) > 0
-            for row, expected in zip(found[name], wanted[name], strict=True):
-                assert row == expected, (name, row["scope"])
-        for camera in fleet.cameras:
-            assert site.site.counted(camera) == never.site.counted(camera)
-
-
-def missing_spans_of(site: Site, now: datetime) -> list[Span]:
-    with site.entered() as installation:
-        return missing_spans(installation.database, now, FIRST_DAY, is_history=False)
-
-
-def untouched(site: Site, before: dict[str, list[Any]], after: dict[str, list[Any]]) -> None:
-    """No row changed but those of the camera and its store, and of these none from before the day on which it failed."""
-    own = site.fetch(
-        "SELECT id, store_id FROM retail.sensor_metadata WHERE sensor_name = %(name)s", {"name": DARK_CAMERA}
-    )
-    first_day = utc("2025-06-11T18:30")  # midnight of the 12th in Mumbai
-    for name, rows in before.items():
-        now_stored = set(map(repr, after[name]))
-        for row in rows:
-            is_own = row[0] in own[0]
-            at = row[1] if isinstance(row[1], datetime) else datetime.combine(row[1], first_day.timetz()) - DAY
-            if not is_own or at < first_day:
-                assert repr(row) in now_stored, (name, row)
-
-
 # Hours of one stored camera ---------------------------------------------------------------------------------------------------
 
 NOW = utc("2026-07-18T14:30")
@@ -271,6 +186,32 @@ def test_what_became_of_an_hour_decides_whether_it_is_asked_for_again(database: 
     assert owes(database) == []
     change(database, "installed_on = NULL, is_active = false")
     assert owes(database) == []
+
+
+@pytest.mark.parametrize(
+    ("newest", "read_at", "owed"),
+    [
+        ("refused", ["11:30", "14:29"], ["07-18T12", "07-18T13"]),
+        ("timeout", ["14:29"], ["07-18T12", "07-18T13"]),
+        ("refused", [], []),  # nobody is there
+        ("refused", ["14:24"], []),  # nor is since it was asked
+        ("timeout", ["14:24", "14:29"], []),  # the endpoint alone hangs
+        ("unauthorized", ["14:29"], []),  # it was somebody's answer
+    ],
+)
+def test_the_alarm_status_answers_for_what_was_last_asked_while_nobody_was_there(
+    database: Database, newest: str, read_at: list[str], owed: list[str]
+) -> None:
+    (camera,) = register(database, "a")
+    change(database, "created_at = '2026-07-01', installed_on = '2026-07-18'")
+    hours = [utc("2026-07-18T00:00") + n * HOUR for n in range(12)]
+    store(database, PEOPLE_COUNTING_RAW, *(reading(camera, at) for at in hours))
+    dark = [(utc("2026-07-18T12:00") + n * HOUR) for n in range(3)]
+    # The running hour was asked for five minutes ago.
+    store(database, COLLECTION_LOG, *(log(camera, at, newest, after=utc("2026-07-18T14:25") - at) for at in dark))
+    alarms = [{"sensor_id": camera, "timestamp": utc(f"2026-07-18T{at}"), "extra": "{}"} for at in read_at]
+    store(database, VCA_ALARM_STATUS, *alarms)
+    assert owes(database) == owed
 
 
 def test_the_same_gap_is_not_asked_for_twice_in_its_cool_down(

@@ -620,7 +620,9 @@ def test_a_clock_is_off_by_as_much_as_at_its_last_answer() -> None:
 
 
 def test_lower_counts_of_the_last_day_are_counted_by_hours() -> None:
-    def revision(hour: datetime, action: str = "refused", table: str = "people_counting_raw") -> dict[str, Any]:
+    def revision(
+        hour: datetime, action: str = "refused", table: str = "people_counting_raw", at: datetime = NOW
+    ) -> dict[str, Any]:
         return {
             "table_name": table,
             "sensor_id": identity("door"),
@@ -629,6 +631,7 @@ def test_lower_counts_of_the_last_day_are_counted_by_hours() -> None:
             "reading_hash": f"{hour}{action}",
             "kept": "{}",
             "set_aside": "{}",
+            "recorded_at": at,
         }
 
     def lower(*rows: dict[str, Any]) -> Observation:
@@ -642,10 +645,22 @@ def test_lower_counts_of_the_last_day_are_counted_by_hours() -> None:
     )  # fmt: skip
     assert (seen.value, seen.seen_from, seen.seen_until) == (2.0, noon - HOUR, noon + HOUR)
     title, message = alert_text(seen, 1.0)
-    assert title == "Camera door told less for 2 hours than before"
-    assert message.startswith("For 2 hours between 11:00 and 13:00 camera door told less people")
+    assert title == "Camera door told fewer people for 2 hours than before"
+    assert message.startswith("For 2 hours between 11:00 and 13:00 camera door told fewer people")
     past = lower(revision(NOW - 25 * HOUR))
     assert (past.value, past.ended) == (None, NOTHING_LOWER)
+    # Somebody has believed the camera since; what it takes back after that is news again.
+    stored = revision(noon, "overwritten", at=NOW + MINUTE)
+    assert lower(stored, revision(noon)).ended == NOTHING_LOWER
+    assert lower(stored, revision(noon, at=NOW + 2 * MINUTE)).value == 1.0
+
+
+def test_a_sentence_that_begins_with_a_day_keeps_its_capitals() -> None:
+    midnight = utc("2026-02-03T00:00")
+    _, message = alert_text(
+        crowd(12.0, midnight, 60, metric="queue_length", details={"recommended_open_lanes": 1}), 8.0
+    )
+    assert message.startswith("Between Mon 2 Feb 23:00 and 00:00 about 12 people waited")
 
 
 def asked(at: str, outcome: str = "timeout", success: str | None = None) -> dict[str, Any]:

@@ -10,17 +10,18 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from retail_sensors.analytics.frames import records
 from retail_sensors.analytics.notifications import (
     WAITS,
     alerts_due,
     failed_run_due,
     quiet_until,
-    records,
     routes_of,
 )
 from retail_sensors.analytics.roster import Roster
+from retail_sensors.connectors.message_process import Guard
 from retail_sensors.connectors.messages import signature
-from retail_sensors.connectors.networks import AllowedNetworks
+from retail_sensors.connectors.networks import AddressBlockedError, AllowedNetworks
 from retail_sensors.tables.alerts import ALERTS_GENERATED
 from retail_sensors.tables.contract import Table
 from retail_sensors.tables.notifications import ALERT_ROUTES, NOTIFICATIONS
@@ -305,6 +306,15 @@ def test_quiet_hours_end_with_one_message_of_what_is_still_open() -> None:
     assert box.round(morning + 10 * MINUTE, over) == ["Ended: Lasting"]
 
 
+def test_what_a_route_held_back_and_could_not_tell_for_a_day_is_told_no_more() -> None:
+    box = Outbox(route(quiet_from=time(22, 0), quiet_until=time(7, 0)))
+    night = datetime(2025, 10, 7, 23, 0, tzinfo=UTC)
+    assert box.round(night, alert("one", night)) == []
+    # At the end of the quiet hours, 06:00 UTC, the route was switched off.
+    box.round(datetime(2025, 10, 9, 6, 1, tzinfo=UTC), alert("one", night))
+    assert box.states() == [("raised", "dropped")]
+
+
 def test_critical_alerts_wait_where_the_route_says_so() -> None:
     box = Outbox(route(quiet_from=time(22, 0), quiet_until=time(7, 0), is_critical_held=True))
     night = datetime(2025, 10, 7, 23, 0, tzinfo=UTC)
@@ -359,6 +369,25 @@ def test_a_failed_run_is_told_to_who_asks_once_within_the_cool_down() -> None:
 
 
 # Signatures and addresses ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event", ["socket.connect", "socket.sendto", "socket.sendmsg"])
+def test_the_guard_of_a_message_process_judges_each_way_to_an_address(event: str) -> None:
+    guard = Guard(AllowedNetworks(["127.0.0.0/8"]))
+    guard(event, (None, ("127.0.0.1", 25)))
+    guard(event, (None, None))
+    assert not guard.is_blocked
+    for refused in (("169.254.169.254", 80), "/run/docker.sock"):
+        with pytest.raises(AddressBlockedError):
+            guard(event, (None, refused))
+    assert guard.is_blocked
+
+
+def test_the_guard_of_a_message_process_starts_no_program() -> None:
+    guard = Guard(AllowedNetworks())
+    with pytest.raises(PermissionError):
+        guard("subprocess.Popen", ("sh",))
+    assert guard.is_blocked
 
 
 def test_a_signature_is_that_of_the_specification() -> None:

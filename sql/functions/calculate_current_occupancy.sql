@@ -105,6 +105,3 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = '' AS $$
   WHERE (p_store_id IS NULL OR s.id = p_store_id)
     AND (p_sensor_id IS NULL OR s.id = (SELECT m.store_id FROM retail.sensor_metadata AS m WHERE m.id = p_sensor_id))
 $$;
-
-COMMENT ON FUNCTION retail.calculate_current_occupancy IS
-  'People inside as of p_at, of each store, one store or one camera: entries less exits since the store''s reset time. NULL with a reason.';

@@ -88,6 +88,3 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = '' AS $$
   ) AS w
   WHERE p_sensor_id IS NULL OR m.id = p_sensor_id
 $$;
-
-COMMENT ON FUNCTION retail.check_camera_health IS
-  'How each camera, or one, answers as of p_at: healthy, degraded, offline or unknown, with the reason and the numbers.';

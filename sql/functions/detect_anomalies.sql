@@ -137,6 +137,3 @@ BEGIN
   ORDER BY 1, 3, 7;
 END
 $$;
-
-COMMENT ON FUNCTION retail.detect_anomalies IS
-  'What stands out in the running or just ended hour of each camera, or one, beside the same hour of the 8 weeks before.';

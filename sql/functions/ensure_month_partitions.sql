@@ -23,6 +23,11 @@ BEGIN
         EXECUTE pg_catalog.format(
           'CREATE TABLE retail.%I (LIKE retail.%I INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS)',
           v_partition, p_table);
+        -- A grant on a month by itself shows nothing: policies stand at its table. Not forced: its owner archives it.
+        IF (SELECT c.relrowsecurity FROM pg_catalog.pg_class AS c
+            WHERE c.oid = pg_catalog.format('retail.%I', p_table)::pg_catalog.regclass) THEN
+          EXECUTE pg_catalog.format('ALTER TABLE retail.%I ENABLE ROW LEVEL SECURITY', v_partition);
+        END IF;
         EXECUTE pg_catalog.format(
           'ALTER TABLE retail.%I ATTACH PARTITION retail.%I FOR VALUES FROM (%L) TO (%L)',
           p_table, v_partition, v_month, v_month + interval '1 month');

@@ -115,6 +115,3 @@ BEGIN
     AND (p_queue_region IS NULL OR r.region_number = p_queue_region);
 END
 $$;
-
-COMMENT ON FUNCTION retail.estimate_queue_metrics IS
-  'Queue at the tills in the newest ended hour, of each store, one store, or the queue regions of a number or camera. NULL with a reason.';

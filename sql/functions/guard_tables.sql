@@ -202,6 +202,11 @@ BEGIN
     END CASE;
 
     EXECUTE pg_catalog.format('ALTER TABLE retail.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', v_table.name);
+    -- Months have no policy: a grant on one by itself shows nothing. Not forced: its owner archives it.
+    FOR v_one IN SELECT c.relname FROM pg_catalog.pg_inherits AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
+                 WHERE i.inhparent = v_table.oid AND NOT c.relrowsecurity LOOP
+      EXECUTE pg_catalog.format('ALTER TABLE retail.%I ENABLE ROW LEVEL SECURITY', v_one);
+    END LOOP;
     FOR v_one IN SELECT p.polname FROM pg_catalog.pg_policy AS p WHERE p.polrelid = v_table.oid LOOP
       EXECUTE pg_catalog.format('DROP POLICY %I ON retail.%I', v_one, v_table.name);
     END LOOP;

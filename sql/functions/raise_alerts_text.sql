@@ -21,16 +21,16 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = '' AS $$
         round((p_details ->> 'capacity')::double precision), w.threshold)
       WHEN p_value = 'Infinity' THEN format(
         'Between %s and %s more customers came to the tills of %s than the open lanes can serve: queue and wait only grow. %s',
-        lower(w.starts), w.ends, p_store, w.advice)
+        w.starts, w.ends, p_store, w.advice)
       WHEN p_metric = 'queue_length' THEN format(
         'Between %s and %s about %s people waited at the tills of %s on average (limit %s). %s',
-        lower(w.starts), w.ends, w.value, p_store, w.threshold, w.advice)
+        w.starts, w.ends, w.value, p_store, w.threshold, w.advice)
       WHEN p_metric = 'queue_wait_minutes' THEN format(
         'Between %s and %s customers waited about %s at the tills of %s on average (limit %s). %s',
-        lower(w.starts), w.ends, w.value, p_store, w.threshold, w.advice)
+        w.starts, w.ends, w.value, p_store, w.threshold, w.advice)
       ELSE format(
         'Between %s and %s the customers at the tills of %s%s were at a risk step of %s %% to leave without buying (limit %s). %s',
-        lower(w.starts), w.ends, p_store,
+        w.starts, w.ends, p_store,
         ', who waited about ' || retail.raise_alerts_duration((p_details ->> 'estimated_wait_time_minutes')::double precision) || ',',
         w.value, w.threshold, w.advice)
     END

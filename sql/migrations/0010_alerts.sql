@@ -13,8 +13,7 @@ CREATE TABLE retail.alert_rules (
     CONSTRAINT metric_of_a_rule_is_known CHECK (
       (scope = 'store' AND metric IN ('utilization_percent', 'queue_length', 'queue_wait_minutes',
         'abandonment_risk_percent', 'conversion_drop_percent', 'minutes_without_counts'))
-      OR (scope = 'sensor' AND metric IN ('anomaly_severity', 'minutes_since_answer', 'clock_offset_seconds',
-        'hours_set_aside'))),
+      OR (scope = 'sensor' AND metric IN ('anomaly_severity', 'minutes_since_answer'))),
   comparison             text NOT NULL CONSTRAINT comparison_is_known CHECK (comparison IN ('>', '>=', '<', '<=')),
   warning_threshold      double precision
     CONSTRAINT warning_threshold_is_a_number CHECK (warning_threshold > '-Infinity' AND warning_threshold < 'Infinity'),
@@ -54,12 +53,8 @@ VALUES
     'A day''s conversion, or where no till feed exists its capture rate, is a fifth below what is usual.'),
   ('anomaly', 'anomaly', 'sensor', 'anomaly_severity', '>=', 0.2, 0.6, 0, 180, NULL, 1440,
     'A camera''s counts are far from what is usual, or the camera itself seems faulty.'),
-  ('camera_offline', 'system', 'sensor', 'minutes_since_answer', '>=', 10, 240, 0, 15, 240, 30,
-    'A camera that is asked has not answered for ten minutes.'),
-  ('camera_clock', 'system', 'sensor', 'clock_offset_seconds', '>=', 120, 1800, 0, 60, NULL, 1440,
-    'A camera''s clock is off by two minutes or more: it puts people into wrong hours.'),
-  ('counts_lowered', 'system', 'sensor', 'hours_set_aside', '>=', 1, NULL, 0, 1440, NULL, 1440,
-    'A camera told less for an hour of the last day than it had before: it was reset, and the lower count set aside.'),
+  ('camera_offline', 'system', 'sensor', 'minutes_since_answer', '>=', 30, 240, 0, 15, 240, 30,
+    'A camera that is asked has not answered for half an hour.'),
   ('data_stale', 'system', 'store', 'minutes_without_counts', '>=', 120, 480, 0, 60, 480, 60,
     'A store has been open for two hours without any camera of it having counted.');
 

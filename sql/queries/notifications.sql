@@ -31,14 +31,6 @@ SELECT DISTINCT rule_name FROM retail.alert_rules ORDER BY rule_name
 -- name: organization_of_name
 SELECT id::text AS id FROM retail.organizations WHERE organization_name = %(name)s
 
--- name: stores_of_name
--- Stores that are called so, alone or after their organization and a slash.
-SELECT s.id::text AS id, o.organization_name, s.store_name
-FROM retail.stores AS s
-JOIN retail.organizations AS o ON o.id = s.organization_id
-WHERE s.store_name = %(name)s OR o.organization_name || '/' || s.store_name = %(name)s
-ORDER BY o.organization_name
-
 -- name: routes_with_messages
 -- Routes that are switched on and have something to send, those first whose tries have failed least. One that has just not taken a
 -- message is left alone for the shortest wait, whatever else there is for it.

@@ -13,7 +13,8 @@ ORDER BY 1
 -- held where the camera does not say, and :most_days bounds both.
 --
 -- Only of endpoints that have answered since :answered_since: one that refuses for good (401, 404), or a camera that is
--- offline, owes nothing until it answers again. An hour is in when it was given an hour or more after its end, or its final row stands
+-- offline, owes nothing until it answers again. Where one was last asked while nobody was there (:nobody), the camera's alarm status
+-- answers for it, unless that was read in the :within before: then it is the endpoint's own fault. An hour is in when it was given an hour or more after its end, or its final row stands
 -- in the raw table. `beyond_retention` is the camera's last word. `no_rows` is too, a day after the hour's end: it is asked
 -- once more then, since its clock may have been slow before.
 --
@@ -28,6 +29,22 @@ WITH expected AS (
   WHERE l.hour_start >= %(answered_since)s::timestamptz - interval '2 hours'
   GROUP BY 1, 2
   HAVING max(l.last_success_at) >= %(answered_since)s
+  UNION
+  SELECT n.sensor_id, n.endpoint
+  FROM (
+    SELECT DISTINCT ON (l.sensor_id, l.endpoint) l.sensor_id, l.endpoint, l.outcome, l.asked_at
+    FROM retail.collection_log AS l
+    WHERE l.hour_start >= %(answered_since)s::timestamptz - interval '2 hours'
+    ORDER BY l.sensor_id, l.endpoint, l.asked_at DESC
+  ) AS n
+  WHERE n.outcome = ANY (%(nobody)s)
+    AND EXISTS (
+      SELECT FROM retail.vca_alarm_status AS v
+      WHERE v.sensor_id = n.sensor_id AND v."timestamp" > n.asked_at AND v."timestamp" >= %(answered_since)s
+        AND v."timestamp" <= %(now)s)
+    AND NOT EXISTS (
+      SELECT FROM retail.vca_alarm_status AS v
+      WHERE v.sensor_id = n.sensor_id AND v."timestamp" > n.asked_at - %(within)s AND v."timestamp" <= n.asked_at)
 ), held AS (
   SELECT s.id, s.sensor_name, s.timezone, s.created_at, a.endpoint,
     greatest(

@@ -17,6 +17,7 @@ def upgrade() -> None:
         "sensors_of_user",
         "stores_around_user",
         "organizations_around_user",
+        "ensure_month_partitions",
         "guard_tables",
     ):
         run_sql_file(f"functions/{function}.sql")

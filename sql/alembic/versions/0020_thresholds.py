@@ -1,4 +1,4 @@
-"""Thresholds to alerts inside the database."""
+"""Thresholds to alerts inside the database; rules on clocks and on counts set aside."""
 
 from retail_sensors.storage.migrations import run_sql_file
 
