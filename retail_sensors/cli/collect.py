@@ -231,8 +231,8 @@ def run_with_progress(
             installation,
             window,
             cameras,
-            # Who names a camera wants an answer, also of one that is left alone.
-            in_full=bool(cameras),
+            # Who types a range wants an answer, also of cameras that are left alone.
+            in_full=True,
             overwrite=overwrite,
             verbose=verbose,
             with_outlook=with_outlook,

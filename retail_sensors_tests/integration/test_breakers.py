@@ -60,11 +60,13 @@ class Sweeper:
         self.site = site
         self.now = NOW
 
-    def sweep(self, run: str, *named: str, endpoint: Endpoint = PEOPLE, window: TimeWindow = WINDOW) -> Collection:
+    def sweep(
+        self, run: str, *named: str, in_full: bool = False, endpoint: Endpoint = PEOPLE, window: TimeWindow = WINDOW
+    ) -> Collection:
         with self.site.entered():
             database = DatabaseResource()
             cameras = CamerasResource(database=database, clock=Frozen(instant=self.now.isoformat()))
-            collection = cameras.collect(endpoint, window, list(named), run)
+            collection = cameras.collect(endpoint, window, list(named), run, in_full=in_full)
             database.record(TABLES[endpoint], CollectedWindow(collection), run)
             database.database.dispose()
         return collection
@@ -127,7 +129,7 @@ def test_an_outage_of_three_runs_opens_and_an_answer_recovers_in_its_own_sweep(
         assert fleet.served("door").requests == 2 * 7
 
 
-def test_who_names_a_camera_gets_an_answer_and_an_answer_closes(database_url: str, tmp_path: Path) -> None:
+def test_who_asks_in_full_gets_an_answer_and_an_answer_closes(database_url: str, tmp_path: Path) -> None:
     with shop(database_url, tmp_path / "home", "back") as (sweeper, fleet):
         fleet.set_faults("back", [Fault(FaultKind.REFUSED)])
         sweeper.sweeps(3)
@@ -136,7 +138,9 @@ def test_who_names_a_camera_gets_an_answer_and_an_answer_closes(database_url: st
         sweeper.now += timedelta(seconds=10)
         sweeper.sweep("too early for the short question")
         assert fleet.served("back").requests == 0
-        sweeper.sweep("by hand", "back")
+        sweeper.sweep("of chosen cameras", "back")
+        assert fleet.served("back").requests == 0
+        sweeper.sweep("by hand", "back", in_full=True)
         assert fleet.served("back").requests == 2
         assert sweeper.site.fetch(STATE) == []
 
@@ -293,7 +297,7 @@ def test_a_camera_that_is_switched_off_ends_its_alerts_and_owes_nothing(database
             sweeper.now += 15 * MINUTE
             sweeper.sweep(f"run {number}", window=ahead)
         run("alerts")
-        told = "SELECT rule_name, resolved, resolution_notes FROM retail.alerts_generated WHERE sensor_id IS NOT NULL"
+        told = "SELECT rule_name, resolved, resolution_notes FROM retail.alerts_generated WHERE rule_name = 'camera_offline'"
         assert site.fetch(told) == [("camera_offline", False, None)]
         figures = site.fetch("SELECT count(*) FROM retail.people_counting_raw")
         assert tick() == []

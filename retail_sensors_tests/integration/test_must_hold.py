@@ -245,7 +245,9 @@ def test_a_back_fill_of_last_march_raises_nothing_tells_nobody_and_makes_nothing
             for job in ("watch_cameras", "alerts"):
                 assert operator.run(job, {}, now).success
             return site.fetch(
-                "SELECT id, rule_name, severity, resolved, escalated FROM retail.alerts_generated ORDER BY 1"
+                # The cameras' own clock is another one.
+                "SELECT id, rule_name, severity, resolved, escalated FROM retail.alerts_generated"
+                " WHERE rule_name <> 'camera_clock' ORDER BY 1"
             )
 
         # The day before was collected, and then nothing.

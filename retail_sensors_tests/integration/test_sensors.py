@@ -247,8 +247,9 @@ def test_figures_and_days_follow_a_run_that_broke_off(database: Database, databa
     (request,) = site.tick(gap_repair, NOW)
     assert (request.tags[FIRST], request.tags[LAST]) == ("2026-07-17-02:00",) * 2
 
-    # The worker is lost after the raw rows are in: no camera is at that address, so the run itself fails.
-    assert not site.launch(request, NOW).success
+    # The worker is lost after the raw rows are in: here the run is broken off by a camera that nobody knows.
+    config = {"ops": {name: {"config": {"cameras": ["nobody"]}} for name in request.run_config["ops"]}}
+    assert not site.launch(request.with_replaced_attrs(run_config=config), NOW).success
     late = [at for at in hours if at.hour == 2]
     store(database, COLLECTION_LOG, *(log(camera, at, after=NOW - MINUTE - at) for at in late))
     store(database, PEOPLE_COUNTING_RAW, *(reading(camera, at) for at in late))
