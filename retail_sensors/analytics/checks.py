@@ -323,11 +323,12 @@ def fresh_hours(newest: pd.DataFrame, roster: Roster, now: datetime) -> Verdict:
     ages = [
         (
             one.subject,
-            float(one.value or 0.0),
+            float(one.value),
             _local(one.seen_from, one.zone) if one.details["has_counted"] else "never",
         )
         for one in seen
-        if one.metric == "minutes_without_counts"
+        # A store without a camera that is switched on is not to count: it has no value.
+        if one.metric == "minutes_without_counts" and one.value is not None
     ]
     table = pd.DataFrame(ages, columns=["store", "open minutes without counts", "counted up to"])
     return _aged(

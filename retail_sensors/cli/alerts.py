@@ -6,7 +6,6 @@ Here belong options and words for the terminal; what they do belongs in `storage
 from __future__ import annotations
 
 import getpass
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,11 +13,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from retail_sensors.cli import routes
+from retail_sensors.cli.terminal import console, print_json
 from retail_sensors.errors import ConfigurationError
 from retail_sensors.installation import Installation
 
@@ -29,7 +28,6 @@ app = typer.Typer(help="Open alerts; acknowledge, escalate and resolve them; the
 app.add_typer(routes.app, name="routes")
 
 _SHOWN_IDENTITY = 8
-_WIDTH_OF_A_FILE = 200
 
 Identity = Annotated[
     str, typer.Argument(metavar="ID", help="The alert's ID, or enough of its beginning.", show_default=False)
@@ -53,9 +51,9 @@ def alerts(
     with _store() as store:
         listed = store.listing(resolved_too=everything)
     if as_json:
-        _print_json(listed)
+        print_json(listed)
     elif listed:
-        _console().print(_alerts_table(listed))
+        console().print(_alerts_table(listed))
     else:
         typer.echo("There has been no alert." if everything else "No alert is open.")
 
@@ -106,9 +104,9 @@ def show_rules(as_json: AsJson = False) -> None:
     with _store() as store:
         rules = store.rules()
     if as_json:
-        _print_json(rules)
+        print_json(rules)
     else:
-        _console().print(_rules_table(rules))
+        console().print(_rules_table(rules))
 
 
 @app.command("set")
@@ -159,22 +157,6 @@ def _who(by: str | None) -> str:
         return by or getpass.getuser()
     except (KeyError, OSError):
         return "command line"
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    # A pipe has no width of its own, and 80 columns would break every title.
-    return console if console.is_terminal else Console(highlight=False, width=_WIDTH_OF_A_FILE)
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_as_json))
-
-
-def _as_json(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def _alerts_table(alerts: Sequence[Mapping[str, Any]]) -> Table:

@@ -5,7 +5,6 @@ Here belong options and words for the terminal; what they do belongs in `storage
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,10 +13,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from retail_sensors.cli.terminal import console, print_json
 from retail_sensors.errors import ConfigurationError, RetailSensorsError
 from retail_sensors.installation import Installation
 from retail_sensors.secrets import check_reference
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Who is told of alerts, by which way and when; what was sent.")
 
-_WIDTH_OF_A_FILE = 200
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _QUIET = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 _LONGEST_COOL_DOWN = 30 * 24 * 60
@@ -67,9 +65,9 @@ def routes(context: typer.Context, as_json: AsJson = False) -> None:
         listed = store.routes()
         states = {state["route_name"]: state for state in store.states(datetime.now(UTC))}
     if as_json:
-        _print_json([{**route, **states[route["route_name"]]} for route in listed])
+        print_json([{**route, **states[route["route_name"]]} for route in listed])
     elif listed:
-        _console().print(_routes_table(listed, states))
+        console().print(_routes_table(listed, states))
     else:
         typer.echo("There is no route: nobody is told of alerts. `retail-sensors alerts routes add` makes one.")
 
@@ -232,9 +230,9 @@ def log(
     with _store() as (store, _):
         listed = store.log(name, limit)
     if as_json:
-        _print_json(listed)
+        print_json(listed)
     elif listed:
-        _console().print(_log_table(listed))
+        console().print(_log_table(listed))
     else:
         typer.echo("There has been no message.")
 
@@ -276,22 +274,6 @@ def _quiet(text: str) -> tuple[time, time]:
         raise ConfigurationError(f"--quiet {text} is no span of a day; write two different times like 22:00-07:00.")
     from_hour, from_minute, until_hour, until_minute = parts
     return time(from_hour, from_minute), time(until_hour, until_minute)
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    # A pipe has no width of its own, and 80 columns would break every title.
-    return console if console.is_terminal else Console(highlight=False, width=_WIDTH_OF_A_FILE)
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_as_json))
-
-
-def _as_json(value: object) -> object:
-    if isinstance(value, datetime | time):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def _routes_table(listed: Sequence[Mapping[str, Any]], states: Mapping[str, Mapping[str, Any]]) -> Table:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, time
 from typing import TYPE_CHECKING
 
 import typer
@@ -45,13 +45,13 @@ def migrated_database() -> Iterator[tuple[Settings, Database]]:
 
 
 def console() -> Console:
-    """The terminal; a pipe has no width of its own, and 80 columns would break every address."""
+    """The terminal; a pipe has no width of its own, and 80 columns would break every address and title."""
     terminal = Console(highlight=False)
     return terminal if terminal.is_terminal else Console(highlight=False, width=_WIDTH_OF_A_FILE)
 
 
 def print_json(value: object) -> None:
-    """A value as JSON, instants as text with their zone."""
+    """A value as JSON, instants as text with their zone, times of day as text."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_as_json))
 
 
@@ -62,6 +62,6 @@ def listed(names: Sequence[str]) -> str:
 
 
 def _as_json(value: object) -> object:
-    if isinstance(value, datetime):
+    if isinstance(value, datetime | time):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} has no JSON form")

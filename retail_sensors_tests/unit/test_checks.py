@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -299,6 +300,14 @@ def test_a_store_that_has_never_counted_is_as_late_as_it_is_old() -> None:
     verdict = checks.fresh_hours(newest(None, created="2026-02-02T09:00"), ESTATE, utc("2026-02-02T12:00"))
     assert verdict.told == "Berlin has been open for 180 minutes without a count, counted up to never"
     assert verdict.numbers == {"stores": 1, "stores late": 1, "most open minutes without counts": 180.0}
+
+
+def test_a_store_whose_cameras_are_switched_off_is_not_to_count() -> None:
+    off = replace(ESTATE, sensors=ESTATE.sensors.assign(is_active=False))
+    for hour in (None, utc("2026-01-02T07:00")):
+        verdict = checks.fresh_hours(newest(hour, hour and hour + HOUR), off, utc("2026-02-02T12:00"))
+        assert verdict.passed
+        assert verdict.numbers["stores"] == 0
 
 
 def test_the_running_hour_counts_up_to_its_last_change() -> None:
