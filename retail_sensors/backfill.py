@@ -187,7 +187,12 @@ def end_lost_runs(instance: dg.DagsterInstance) -> None:
     """Fails the runs of processes of this machine that were killed: Dagster itself would show them as running for ever."""
     import dagster as dg
 
-    going_on = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+    going_on = [
+        dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.CANCELING,
+    ]
     for run in instance.get_runs(dg.RunsFilter(statuses=going_on)):
         machine, _, process = run.tags.get(PROCESS_TAG, "").partition(" ")
         if machine == socket.gethostname() and not _is_running(*process.split()):

@@ -294,7 +294,10 @@ def processes_of(home: Path) -> list[str]:
 
 def free_ports(count: int) -> int:
     """The first of that many consecutive loopback ports that are free now."""
-    for first in range(20000 + os.getpid() % 10000, 60000, count):
+    # Each worker of pytest-xdist looks in a range of its own: a port that is free now is taken a moment later.
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    lowest = 20000 + 6000 * (worker % 6)
+    for first in range(lowest + os.getpid() % 3000, lowest + 6000 - count, count):
         with ExitStack() as stack, suppress(OSError):
             for port in range(first, first + count):
                 stack.enter_context(socket.socket()).bind(("127.0.0.1", port))

@@ -44,7 +44,7 @@ WITH expected AS (
         AND v."timestamp" <= %(now)s)
     AND NOT EXISTS (
       SELECT FROM retail.vca_alarm_status AS v
-      WHERE v.sensor_id = n.sensor_id AND v."timestamp" > n.asked_at - %(within)s AND v."timestamp" <= n.asked_at)
+      WHERE v.sensor_id = n.sensor_id AND v."timestamp" > n.asked_at - %(within)s::interval AND v."timestamp" <= n.asked_at)
 ), held AS (
   SELECT s.id, s.sensor_name, s.timezone, s.created_at, a.endpoint,
     greatest(
