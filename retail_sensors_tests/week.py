@@ -210,6 +210,9 @@ def back_fill(plan: Plan, site: Site) -> None:
         register(site, fleet, plan.cameras, plan.start, plan.start)
         with site.entered():
             daemon = SimulatedDaemon(clock)
+            # In the week the schedule brings them each night: days are not compared with holidays.
+            holidays = daemon.run("public_holidays", dg.RunRequest())
+            assert holidays.success, holidays.why
             # From the first local midnight on, which is before the start: the first schedules look back as well.
             window = TimeWindow(plan.start - 4 * HOUR, plan.end.replace(minute=0))
             for first, last in hour_ranges(window, HOURS_PER_RUN):

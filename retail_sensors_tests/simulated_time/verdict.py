@@ -108,7 +108,9 @@ def _faults(found: Found, start: datetime, end: datetime, alerts: Sequence[tuple
     if episode.alert is not None:
         if len(alerts) != 1:
             yield f"{len(alerts)} alerts of {episode.alert} instead of one."
-        if found.alert is not None and found.alert - start > ALERT_THRESHOLD + REPORTED_WITHIN:
+        # A reset shows when an hour that was counted is asked for again.
+        due = ALERT_THRESHOLD + REPORTED_WITHIN if episode.state is not None else end - start + REPORTED_WITHIN
+        if found.alert is not None and found.alert - start > due:
             yield f"its alert came at {found.alert:%H:%M}."
         # What happens at one instant is told of for a day.
         if episode.state is not None and alerts and (found.resolved is None or found.resolved - end > REPORTED_WITHIN):
