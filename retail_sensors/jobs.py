@@ -31,11 +31,14 @@ from retail_sensors.storage.dagster_storage import prune
 from retail_sensors.storage.merge import PARTITIONED
 from retail_sensors.storage.retention import RetentionBusyError, apply_policies
 
+HOURLY_FIGURES = (*MISSING_ASSETS, *HOURLY_ASSETS, *QUEUE_HOURLY_ASSETS)
+"""What is computed of the hours that cameras gave."""
+
 _job = partial(dg.define_asset_job, executor_def=dg.in_process_executor)
 
 collect_hours = _job(
     "collect_hours",
-    selection=dg.AssetSelection.assets(*RAW_ASSETS, *MISSING_ASSETS, *HOURLY_ASSETS, *QUEUE_HOURLY_ASSETS),
+    selection=dg.AssetSelection.assets(*RAW_ASSETS, *HOURLY_FIGURES),
     partitions_def=HOURLY,
     description="Asks the cameras for the run's hours and computes the hourly figures of cameras and stores. `cameras` in the config "
     "of the four raw assets asks only some: a name, `group:`, `tag:` or `store:`; docs/ui.md shows how.",
@@ -43,7 +46,7 @@ collect_hours = _job(
 
 hourly_figures = _job(
     "hourly_figures",
-    selection=dg.AssetSelection.assets(*MISSING_ASSETS, *HOURLY_ASSETS, *QUEUE_HOURLY_ASSETS),
+    selection=dg.AssetSelection.assets(*HOURLY_FIGURES),
     partitions_def=HOURLY,
     description="Computes the hourly figures anew from what is stored, without asking a camera.",
 )

@@ -22,10 +22,7 @@ import dagster as dg
 import pandas as pd
 
 from retail_sensors.analytics.realtime import changed_flags, minute_rows
-from retail_sensors.assets.hourly import HOURLY_ASSETS
 from retail_sensors.assets.metadata import OWNERS, table_metadata
-from retail_sensors.assets.missing import MISSING_ASSETS
-from retail_sensors.assets.queues import QUEUE_HOURLY_ASSETS
 from retail_sensors.assets.raw import every_camera_failed
 from retail_sensors.connectors.base import (
     Camera,
@@ -37,7 +34,7 @@ from retail_sensors.connectors.base import (
     TimeWindow,
 )
 from retail_sensors.connectors.collector import Collector
-from retail_sensors.jobs import collect_hours
+from retail_sensors.jobs import HOURLY_FIGURES, collect_hours
 from retail_sensors.partitions import last_hours, range_tags
 from retail_sensors.resources.cameras import collector_settings
 from retail_sensors.resources.clock import ClockResource
@@ -62,7 +59,7 @@ ANSWER_SECONDS = 20.0
 _HOUR = timedelta(hours=1)
 _NAMED = 5
 _RAW = (PEOPLE_COUNTING_RAW.name, REGIONAL_COUNTING_RAW.name, HEATMAP_TEMPORAL_RAW.name)
-_FIGURES = [asset.key for asset in (*MISSING_ASSETS, *HOURLY_ASSETS, *QUEUE_HOURLY_ASSETS)]
+_FIGURES = [asset.key for asset in HOURLY_FIGURES]
 
 realtime_analytics = dg.AssetSpec(
     REALTIME_ANALYTICS.name,

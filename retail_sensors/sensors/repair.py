@@ -18,12 +18,9 @@ from typing import Any
 import dagster as dg
 
 from retail_sensors.analytics.missing import REACH_DAYS
-from retail_sensors.assets.hourly import HOURLY_ASSETS
-from retail_sensors.assets.missing import MISSING_ASSETS
-from retail_sensors.assets.queues import QUEUE_HOURLY_ASSETS
 from retail_sensors.backfill import DAYS_PER_RUN, HOURS_PER_RUN
 from retail_sensors.connectors.base import Endpoint, TimeWindow
-from retail_sensors.jobs import collect_hours, daily_figures, hourly_figures
+from retail_sensors.jobs import HOURLY_FIGURES, collect_hours, daily_figures, hourly_figures
 from retail_sensors.partitions import FIRST_DAY, day_ranges, hour_key, range_tags
 from retail_sensors.resources.clock import ClockResource
 from retail_sensors.resources.database import DatabaseResource
@@ -52,7 +49,7 @@ _RAW = {
     Endpoint.REGIONAL_COUNTING: dg.AssetKey(REGIONAL_COUNTING_RAW.name),
     Endpoint.HEATMAP_TEMPORAL: dg.AssetKey(HEATMAP_TEMPORAL_RAW.name),
 }
-_FIGURES = [asset.key for asset in (*MISSING_ASSETS, *HOURLY_ASSETS, *QUEUE_HOURLY_ASSETS)]
+_FIGURES = [asset.key for asset in HOURLY_FIGURES]
 _REACH = timedelta(days=REACH_DAYS)
 """So far from hours that came in, figures may have been mended: estimates of the gap, and the occupancy of the day."""
 _ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
