@@ -76,13 +76,7 @@ def _raw_asset(table: Table, endpoint: Endpoint, what: str) -> dg.AssetsDefiniti
         # A few cameras that were chosen may all be down: that is in the log and in the checks, and no fault of the pipeline.
         if not config.cameras and every_camera_failed(collection):
             database.record(table, collected, context.run.run_id)
-            raise dg.Failure(
-                description=f"Not one of {len(outcomes)} cameras answered for {endpoint.value}: "
-                f"{outcomes['told'].iloc[0]} (first of them). What was asked is in retail.collection_log; "
-                "`retail-sensors cameras probe` tries each camera.",
-                metadata={"outcomes": markdown_table(outcomes)},
-                allow_retries=False,
-            )
+            raise nobody_answered(endpoint, outcomes)
         return dg.MaterializeResult(value=collected, metadata=_outcome_metadata(collection, outcomes))
 
     return raw
@@ -100,6 +94,16 @@ def _log(context: dg.AssetExecutionContext, outcomes: pd.DataFrame) -> None:
         f"{camera}: {told}" for camera, told in outcomes.loc[is_complete, ["camera", "told"]].itertuples(index=False)
     ]
     context.log.info(f"{len(complete)} of {len(outcomes)} cameras complete. {' | '.join(complete)}")
+
+
+def nobody_answered(endpoint: Endpoint, outcomes: pd.DataFrame) -> dg.Failure:
+    """The failure of a step whose cameras all failed; `outcomes` has what is `told` of each."""
+    return dg.Failure(
+        description=f"Not one of {len(outcomes)} cameras answered for {endpoint.value}: {outcomes['told'].iloc[0]} "
+        "(first of them). What was asked is in retail.collection_log; `retail-sensors cameras probe` tries each camera.",
+        metadata={"outcomes": markdown_table(outcomes)},
+        allow_retries=False,
+    )
 
 
 def every_camera_failed(collection: Collection) -> bool:

@@ -19,8 +19,8 @@ from retail_sensors.analytics.dwell import region_stays as stays_of_answers
 from retail_sensors.analytics.roster import Roster
 from retail_sensors.analytics.selection import chosen
 from retail_sensors.analytics.spatial import spatial_days
-from retail_sensors.assets.metadata import OWNERS, markdown_table, table_metadata
-from retail_sensors.assets.raw import every_camera_failed
+from retail_sensors.assets.metadata import OWNERS, table_metadata
+from retail_sensors.assets.raw import every_camera_failed, nobody_answered
 from retail_sensors.assets.regions_summary import outcome_metadata, outcomes_by_day, spatial_summary, stays_summary
 from retail_sensors.connectors.base import Endpoint, TimeWindow
 from retail_sensors.connectors.collector import together
@@ -132,12 +132,7 @@ def _day_asset(
         # Who has answered for one of the days is not asked for it again: the rest may all be down.
         if not config.cameras and stored.empty and every_camera_failed(collection):
             database.record(table, collected, run_id)
-            raise dg.Failure(
-                description=f"Not one of {len(outcomes)} cameras answered for {endpoint.value}: {outcomes['told'].iloc[0]} "
-                "(first of them). What was asked is in retail.collection_log; `retail-sensors cameras probe` tries each camera.",
-                metadata={"outcomes": markdown_table(outcomes)},
-                allow_retries=False,
-            )
+            raise nobody_answered(endpoint, outcomes)
         return dg.MaterializeResult(
             value=collected,
             metadata={**summary(context, found, roster), **outcome_metadata(outcomes, incomplete)},
