@@ -84,7 +84,8 @@ def page() -> str:
 
 
 def _picture(title: str, tables: Sequence[Table]) -> str:
-    lines = [f"## {title}", "", "```mermaid", "erDiagram"]
+    # Side by side, a dozen tables of one camera would shrink until nobody can read them.
+    lines = [f"## {title}", "", "```mermaid", "erDiagram", "  direction LR"]
     for table in tables:
         for column, owner in references(table):
             one = "|o" if column.nullable else "||"
