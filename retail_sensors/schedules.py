@@ -138,7 +138,7 @@ def cameras_of_open_stores(tick: datetime, roster: Roster) -> list[str]:
 @_schedule(
     job=daily_figures,
     cron_schedule="15,45 * * * *",
-    description="Computes the day of each store whose local day has just ended, and again when its occupancy day has.",
+    description="At :15 and :45 computes the day of each store whose local day has just ended, and again when its occupancy day has.",
 )
 def ended_days(context: dg.ScheduleEvaluationContext, database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
     """One run of the dates that have ended, or that have been completed, since half an hour before."""
@@ -218,7 +218,7 @@ def recent_anomalies(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 @_schedule(
     job=alerts,
     cron_schedule="2-59/5 * * * *",
-    description="Every 5 minutes raises, escalates and resolves alerts by the rules of `retail-sensors alerts rules`.",
+    description="Every 5 minutes raises, escalates and resolves alerts by the rules that retail-sensors alerts rules lists.",
 )
 def watch(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run of what is known now."""

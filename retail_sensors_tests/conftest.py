@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg2
@@ -22,6 +22,51 @@ from retail_sensors.storage import migrations
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.embedded import EmbeddedPostgres
 
+_ROOT = Path(__file__).resolve().parents[1]
+_LONG = (
+    "integration/test_must_hold.py",
+    "integration/test_killed.py",
+    "integration/test_embedded_postgres.py",
+    "integration/test_demo.py",
+    "integration/test_simulated_day.py",
+    "integration/test_up_down.py",
+    "integration/test_ui_backfill.py",
+    "unit/test_analytics_forecast.py",
+)
+"""Files that take longest: begun last, one of them would go on alone while the other workers have nothing left to do."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Has workers take files in the order of the collection; pytest-xdist itself would begin those with few tests last."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the files that take longest first."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(_LONG)}
+    lost = [str(path) for path in places if not path.is_file()]
+    if lost:
+        raise pytest.UsageError(f"{', '.join(lost)} is gone; name the long files in {__file__} anew.")
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+@pytest.fixture(scope="session")
+def real_counts() -> Callable[[str], Path]:
+    """Finds a file of public counts, which the project does not hold; without it the test is skipped, and fails under CI."""
+    folder = Path(os.environ.get("RETAIL_SENSORS_REAL_DATA") or _ROOT.parent / "shared" / "data")
+
+    def find(name: str) -> Path:
+        path = folder / name
+        if not path.exists():
+            message = f"{path} is missing; RETAIL_SENSORS_REAL_DATA names the folder of the real counts."
+            if os.environ.get("CI"):
+                pytest.fail(message)
+            pytest.skip(message)
+        return path
+
+    return find
+
 
 @pytest.fixture(scope="session")
 def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -32,12 +77,16 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = EmbeddedPostgres(tmp_path_factory.mktemp("server"))
     server.start()
     try:
+        # Each test makes and drops a database; what only a crash of the machine would lose is not waited for.
+        for setting in ("fsync", "full_page_writes"):
+            _execute(server.url("postgres"), sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
+        _execute(server.url("postgres"), sql.SQL("SELECT pg_reload_conf()"))
         yield server.url("postgres")
     finally:
         server.destroy()
 
 
-def _execute(url: str, statement: sql.Composed) -> None:
+def _execute(url: str, statement: sql.Composable) -> None:
     connection = psycopg2.connect(make_url(url).set(drivername="postgresql").render_as_string(hide_password=False))
     try:
         connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)

@@ -1,7 +1,8 @@
 """What is said of data that has just been written: complete, lower than before, plausible, adding up, estimated, fresh.
 
 Frames in, a verdict out. Which rows are asked for belongs in `sql/queries/checks.sql`, when in `retail_sensors.checks`; a check
-stops nothing. What breaks a table's contract is refused before it is written, by `storage.frames`.
+stops nothing. Forecasts, plans, alerts and what runs need beside counts are judged in `checks_ahead`. What breaks a table's contract
+is refused before it is written, by `storage.frames`.
 """
 
 from __future__ import annotations
@@ -29,9 +30,8 @@ LEAST_WEEKS = 4
 ONE_WAY_PEOPLE = 20
 """People one way without anyone the other way that prove something in a day."""
 
-FIGURES = ("total_entries", "total_exits", "passersby")
 ROUNDING = 0.001
-"""People by which a sum may differ."""
+"""People, or the figure's unit, by which a sum may differ."""
 MUCH_ESTIMATED, MOSTLY_ESTIMATED = 0.1, 0.5
 
 LASTING_DAYS, LASTING_LEAST = 7, 5
@@ -50,6 +50,13 @@ LATE_FORECAST, DEAD_FORECAST = timedelta(hours=8), timedelta(hours=24)
 """Forecasts are made every six hours."""
 LATE_SEARCH, DEAD_SEARCH = timedelta(hours=3), timedelta(hours=24)
 """Anomalies are looked for every hour."""
+
+LONGEST_WAIT = 60.0
+"""Minutes of waiting that nobody stands: lanes or service rate of the store must be wrong."""
+KNOWN_TILLS = 0.9
+"""Share of a day that is known when it counts as whole."""
+LOOSE = 0.5
+"""A fit that leaves more of the entries than this unexplained says little about the flow."""
 
 _NAMED = 3
 _HOUR = timedelta(hours=1)
@@ -72,14 +79,15 @@ class Verdict:
 # Cameras ----------------------------------------------------------------------------------------------------------------
 
 
-def completeness(hours: pd.DataFrame, *, has_past: bool = True) -> Verdict:
+def completeness(hours: pd.DataFrame, *, has_past: bool = True, unit: str = "hour") -> Verdict:
     """Whether every camera gave every hour that it was asked for; severe when not one camera did.
 
     `hours`: camera, timezone, last_seen_at, hour_start, outcome, is_in; a camera that was not asked has one row without an hour.
-    `has_past` False: the endpoint is a reading of now, and where nobody was asked there was nothing to ask.
+    `has_past` False: the endpoint is a reading of now, and where nobody was asked there was nothing to ask. `unit` "day": each row
+    is of the local day that begins with its hour.
     """
     if not len(hours):
-        return Verdict(True, "No active camera has this endpoint.")
+        return Verdict(True, "No active camera has this endpoint, or was due to be asked.")
     was_asked = hours["hour_start"].notna()
     if not has_past and not was_asked.any():
         return Verdict(True, "A reading of now: for past hours there is nothing to ask.")
@@ -88,24 +96,24 @@ def completeness(hours: pd.DataFrame, *, has_past: bool = True) -> Verdict:
         asked = of_camera[of_camera["hour_start"].notna()]
         inside = int(asked["is_in"].sum())
         if inside < len(asked) or not len(asked):
-            rows.append((str(camera), len(asked), inside, _missing(asked, of_camera.iloc[0])))
-    table = pd.DataFrame(rows, columns=["camera", "hours asked", "hours in", "told"])
+            rows.append((str(camera), len(asked), inside, _missing(asked, of_camera.iloc[0], unit)))
+    table = pd.DataFrame(rows, columns=["camera", f"{unit}s asked", f"{unit}s in", "told"])
     cameras = hours["camera"].nunique()
     complete = cameras - len(table)
     told = f"{complete} of {cameras} cameras complete"
     if len(table):
-        told += "; " + _first(f"{camera} {what}" for camera, what in zip(table["camera"], table["told"], strict=True))
+        told += "; " + first_of(f"{camera} {what}" for camera, what in zip(table["camera"], table["told"], strict=True))
     numbers = {
         "cameras": cameras,
         "cameras complete": complete,
-        "cameras not asked": int((table["hours asked"] == 0).sum()),
-        "hours asked": int(was_asked.sum()),
-        "hours missing": int((was_asked & ~hours["is_in"].astype(bool)).sum()),
+        "cameras not asked": int((table[f"{unit}s asked"] == 0).sum()),
+        f"{unit}s asked": int(was_asked.sum()),
+        f"{unit}s missing": int((was_asked & ~hours["is_in"].astype(bool)).sum()),
     }
     return Verdict(not len(table), told, numbers, table, is_severe=complete == 0)
 
 
-def _missing(asked: pd.DataFrame, camera: pd.Series[Any]) -> str:
+def _missing(asked: pd.DataFrame, camera: pd.Series[Any], unit: str) -> str:
     """What a camera lacks, in words: since when where it is silent to the end of the window."""
     if not len(asked):
         return "was not asked"
@@ -114,13 +122,13 @@ def _missing(asked: pd.DataFrame, camera: pd.Series[Any]) -> str:
     outcome = outcomes[missing][-1]
     if missing.all():
         seen = camera["last_seen_at"]
-        since = "never seen" if pd.isna(seen) else f"last seen {_local(seen, camera['timezone'])}"
-        return f"{outcome} in all of {_many(len(asked), 'hour')} asked, {since}"
+        since = "never seen" if pd.isna(seen) else f"last seen {local(seen, camera['timezone'])}"
+        return f"{outcome} in all of {many(len(asked), unit)} asked, {since}"
     if missing[-1]:
         first = len(missing) - int(np.argmin(missing[::-1]))
-        return f"{outcome} since {_local(asked['hour_start'].iloc[first], camera['timezone'])}"
-    first_missing = _local(asked["hour_start"].iloc[int(np.argmax(missing))], camera["timezone"])
-    return f"lacks {int(missing.sum())} of {_many(len(asked), 'hour')}, the first {first_missing} ({outcome})"
+        return f"{outcome} since {local(asked['hour_start'].iloc[first], camera['timezone'])}"
+    first_missing = local(asked["hour_start"].iloc[int(np.argmax(missing))], camera["timezone"])
+    return f"lacks {int(missing.sum())} of {many(len(asked), unit)}, the first {first_missing} ({outcome})"
 
 
 def lowered(revisions: pd.DataFrame, run_id: str) -> Verdict:
@@ -137,8 +145,8 @@ def lowered(revisions: pd.DataFrame, run_id: str) -> Verdict:
     if not len(refused):
         return Verdict(True, "No reading was lower than the stored one.", numbers)
     hours = refused.groupby("camera", sort=True)["timestamp"].nunique()
-    told = "lower readings were set aside: " + _first(
-        f"{camera} in {_many(count, 'hour')}" for camera, count in hours.items()
+    told = "lower readings were set aside: " + first_of(
+        f"{camera} in {many(count, 'hour')}" for camera, count in hours.items()
     )
     table = pd.DataFrame(
         {
@@ -167,7 +175,7 @@ def plausibility(counts: pd.DataFrame) -> Verdict:
     is_spike = frame["is_inside"].astype(bool) & (frame["weeks"] >= LEAST_WEEKS) & (people > most)
     spikes = frame.assign(people=people)[is_spike][["camera", "timestamp", "timezone", "people", "usual"]]
     found = [
-        (camera, _local(at, zone), f"{count:.0f} people, {usual:.0f} are usual")
+        (camera, local(at, zone), f"{count:.0f} people, {usual:.0f} are usual")
         for camera, at, zone, count, usual in spikes.itertuples(index=False, name=None)
     ]
     ended = frame[frame["has_ended"].astype(bool)]
@@ -187,39 +195,112 @@ def plausibility(counts: pd.DataFrame) -> Verdict:
         "hours far above usual": int(is_spike.sum()),
         "days one way only": one_way,
     }
-    sentence = _first(f"{camera} {when}: {what}" for camera, when, what in found)
+    sentence = first_of(f"{camera} {when}: {what}" for camera, when, what in found)
     return Verdict(not found, sentence or "Counts are as they can be.", numbers, table)
 
 
 # Figures ----------------------------------------------------------------------------------------------------------------
 
 
-def sums(rows: pd.DataFrame) -> Verdict:
-    """Whether a store's figures are the sums of its cameras' figures; severe when not.
+def sums(rows: pd.DataFrame, whole: str, parts: str) -> Verdict:
+    """Whether figures agree with what they are made of; severe when not.
 
-    `rows`: store, at, and for each of FIGURES the store's value and `..._of_cameras`; NULL must stand on both sides.
+    `rows`: subject (a store, a camera), at, figure, whole and parts, its value and what the parts come to; NULL must stand on both
+    sides. `whole` and `parts`: what the two are called.
     """
-    differs = np.zeros(len(rows), dtype=bool)
-    parts = []
-    for name in FIGURES:
-        own = _floats(rows, name)
-        together = _floats(rows, f"{name}_of_cameras")
-        apart = (np.isnan(own) != np.isnan(together)) | (np.abs(own - together) > ROUNDING)
-        differs |= apart
-        parts.append(
-            pd.DataFrame({"store": rows["store"], "at": rows["at"], "of the store": own, "of its cameras": together})
-            .assign(figure=name)
-            .loc[apart]
-        )
-    table = pd.concat(parts, ignore_index=True)[["store", "at", "figure", "of the store", "of its cameras"]]
-    numbers = {"rows compared": len(rows), "rows that differ": int(differs.sum())}
-    if not len(table):
-        return Verdict(True, f"Stores are the sums of their cameras in {_many(len(rows), 'row')}.", numbers)
-    of_stores = rows.loc[differs].groupby("store", sort=True).size()
-    told = "not the sum of the cameras: " + _first(
-        f"{store} in {_many(count, 'row')}" for store, count in of_stores.items()
+    own, together = _floats(rows, "whole"), _floats(rows, "parts")
+    differs = (np.isnan(own) != np.isnan(together)) | (np.abs(own - together) > ROUNDING)
+    table = rows.loc[differs].rename(
+        columns={"subject": "where", "whole": f"of the {whole}", "parts": f"of its {parts}"}
+    )
+    compared = len(rows[["subject", "at"]].drop_duplicates())
+    apart = rows.loc[differs, ["subject", "at"]].drop_duplicates()
+    numbers = {"rows compared": compared, "rows that differ": len(apart)}
+    if not len(apart):
+        return Verdict(True, f"Each {whole} agrees with its {parts} in {many(compared, 'row')}.", numbers)
+    told = f"does not agree with its {parts}: " + first_of(
+        f"{subject} in {many(count, 'row')}" for subject, count in apart.groupby("subject", sort=True).size().items()
     )
     return Verdict(False, told, numbers, table, is_severe=True)
+
+
+def estimates_within(rows: pd.DataFrame) -> Verdict:
+    """Whether no estimate is of more people than its camera ever counted in an hour.
+
+    `rows`: camera, timezone, hour_start, people, most (of the last half year; NULL: it counted nothing, and nothing can be said).
+    """
+    beyond = rows[_floats(rows, "people") > _floats(rows, "most") + ROUNDING]
+    found = pd.DataFrame(
+        {
+            "camera": beyond["camera"].array,
+            "hour": _locals(beyond["hour_start"], beyond["timezone"]),
+            "estimated people": beyond["people"].array,
+            "most ever counted": beyond["most"].array,
+        }
+    )
+    return judged(
+        found,
+        lambda row: f"{row[0]} {row[1]}: {row[2]:.0f} people estimated, {row[3]:.0f} are the most that it counted",
+        "No estimate passes what its camera has counted.",
+        {"estimated hours": len(rows), "hours beyond any count": len(found)},
+    )
+
+
+def waits(rows: pd.DataFrame) -> Verdict:
+    """Whether nobody waits over LONGEST_WAIT, and no more people wait than the store holds.
+
+    `rows`: store, timezone, hour_start, minutes, waiting, capacity (NULL: not said).
+    """
+    minutes, waiting, capacity = (_floats(rows, name) for name in ("minutes", "waiting", "capacity"))
+    beyond = rows[(minutes > LONGEST_WAIT) | (waiting > capacity)]
+    found = pd.DataFrame(
+        {
+            "store": beyond["store"].array,
+            "hour": _locals(beyond["hour_start"], beyond["timezone"]),
+            "minutes": beyond["minutes"].array,
+            "people waiting": beyond["waiting"].array,
+        }
+    )
+    return judged(
+        found,
+        lambda row: (
+            f"{row[0]} {row[1]}: {row[2]:.0f} minutes of waiting, {row[3]:.0f} people; check lanes and service rate"
+        ),
+        "Waits are as they can be.",
+        {"hours with a wait": len(rows), "hours that cannot be": len(found)},
+    )
+
+
+def tills(rows: pd.DataFrame) -> Verdict:
+    """Whether the tills of each store are known over its open hours on each day: a feed that lacks hours spoils every rate.
+
+    `rows`: store, date, known (share of the open hours), counted (share of the day that cameras counted), was_known (in the two
+    weeks before). A store without any till feed or queue region is not looked at, nor a day that was itself not counted whole.
+    """
+    known = _floats(rows, "known")
+    has_tills = ((known > 0) | rows["was_known"].to_numpy(dtype=bool)) & (_floats(rows, "counted") >= KNOWN_TILLS)
+    found = rows.loc[has_tills & (known < KNOWN_TILLS), ["store", "date", "known"]]
+    return judged(
+        found,
+        lambda row: f"{row[0]} {row[1]}: tills known in {row[2]:.0%} of the open hours",
+        "Tills are known in the open hours.",
+        {"store-days with tills": int(has_tills.sum()), "days that lack hours": len(found)},
+    )
+
+
+def fits(rows: pd.DataFrame) -> Verdict:
+    """Whether the fit of each flow leaves at most LOOSE of the entries unexplained, on its worst day.
+
+    `rows`: flow, date, residual.
+    """
+    worst = rows.loc[rows.groupby("flow")["residual"].idxmax()] if len(rows) else rows
+    found = worst.loc[_floats(worst, "residual") > LOOSE, ["flow", "date", "residual"]]
+    return judged(
+        found,
+        lambda row: f"{row[0]}: {row[2]:.0%} of the entries are unexplained on {row[1]}",
+        "Flows explain most of the entries.",
+        {"flows": len(worst), "flows that explain little": len(found)},
+    )
 
 
 def estimated(rows: pd.DataFrame) -> Verdict:
@@ -231,7 +312,7 @@ def estimated(rows: pd.DataFrame) -> Verdict:
     table = rows.assign(share=share.round(3))[share > MUCH_ESTIMATED]
     people, guessed = float(rows["people"].sum()), float(rows["estimated"].sum())
     overall = guessed / people if people else 0.0
-    told = _first(f"{row.store}: {row.share:.0%} of the people are estimates" for row in table.itertuples())
+    told = first_of(f"{row.store}: {row.share:.0%} of the people are estimates" for row in table.itertuples())
     return Verdict(
         not len(table),
         told or f"{overall:.0%} of the people are estimates.",
@@ -269,8 +350,8 @@ def drift(days: pd.DataFrame, doors: pd.DataFrame, roster: Roster, last: date) -
                 found.append((names[str(store)], float(np.median(residuals)), beyond, door, now, before))
     columns = ["store", "residual", "days", "door", "residual of the door", "of the door before"]
     table = pd.DataFrame(found, columns=columns)
-    told = _first(
-        f"{store}: {'entries' if residual > 0 else 'exits'} too many by {abs(residual):.0%} on {_many(count, 'day')}, door {door}"
+    told = first_of(
+        f"{store}: {'entries' if residual > 0 else 'exits'} too many by {abs(residual):.0%} on {many(count, 'day')}, door {door}"
         for store, residual, count, door, _, _ in found
     )
     numbers = {"stores judged": int(known["store_id"].nunique()), "stores that drift": len(table)}
@@ -324,7 +405,7 @@ def fresh_hours(newest: pd.DataFrame, roster: Roster, now: datetime) -> Verdict:
         (
             one.subject,
             float(one.value),
-            _local(one.seen_from, one.zone) if one.details["has_counted"] else "never",
+            local(one.seen_from, one.zone) if one.details["has_counted"] else "never",
         )
         for one in seen
         # A store without a camera that is switched on is not to count: it has no value.
@@ -355,7 +436,7 @@ def fresh_days(newest: pd.DataFrame, now: datetime) -> Verdict:
     return _aged(
         table[table["days late"] >= LATE_DAYS],
         len(table),
-        lambda row: f"{row[0]} is {_many(row[1], 'day')} late, newest day {row[2]}",
+        lambda row: f"{row[0]} is {many(row[1], 'day')} late, newest day {row[2]}",
         {"most days late": max((late for _, late, _ in rows), default=0)},
         any(late >= DEAD_DAYS for _, late, _ in rows),
         "Every store has its last ended day.",
@@ -408,30 +489,44 @@ def _aged(
     passed: str,
     what: str = "stores",
 ) -> Verdict:
-    told = _first(sentence(row) for row in late.itertuples(index=False, name=None))
-    return Verdict(not len(late), told or passed, {what: count, f"{what} late": len(late), **numbers}, late, is_severe)
+    return judged(late, sentence, passed, {what: count, f"{what} late": len(late), **numbers}, is_severe=is_severe)
 
 
 # Words ------------------------------------------------------------------------------------------------------------------
 
 
-def _first(sentences: Iterable[str]) -> str:
+def judged(
+    found: pd.DataFrame,
+    sentence: Callable[[tuple[Any, ...]], str],
+    passed: str,
+    numbers: Mapping[str, float],
+    *,
+    is_severe: bool = False,
+) -> Verdict:
+    """A verdict that fails with a sentence for each row that was found, and passes without any."""
+    told = first_of(sentence(row) for row in found.itertuples(index=False, name=None))
+    return Verdict(not len(found), told or passed, numbers, found, is_severe and len(found) > 0)
+
+
+def first_of(sentences: Iterable[str]) -> str:
     """The first few of the sentences, and how many more there are."""
     listed = list(sentences)
     more = [f"and {len(listed) - _NAMED} more"] if len(listed) > _NAMED else []
     return "; ".join([*listed[:_NAMED], *more])
 
 
-def _many(count: int, what: str) -> str:
+def many(count: int, what: str) -> str:
+    """So many of what is named."""
     return f"{count} {what}" + ("" if count == 1 else "s")
 
 
-def _local(instant: datetime, zone: str) -> str:
+def local(instant: datetime, zone: str) -> str:
+    """The instant by the clock of the zone, to the minute."""
     return f"{instant.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"
 
 
 def _locals(instants: pd.Series[Any], zones: pd.Series[Any]) -> list[str]:
-    return [_local(instant, zone) for instant, zone in zip(instants, zones, strict=True)]
+    return [local(instant, zone) for instant, zone in zip(instants, zones, strict=True)]
 
 
 def _floats(frame: pd.DataFrame, name: str) -> Array:

@@ -51,7 +51,7 @@ REASONS: dict[str, str] = {
     "clock_off": "its clock is off by more than two minutes",
     "slow": "its median answer takes more than 5 seconds",
     "no_answer": "it has not answered in that time",
-    "never_said": "it has never told its time",
+    "told_no_time": "its newest answer told no time, or it has never answered",
     "history_only": "without the alarm status, hours that were asked again later hide that the camera was away",
 }
 """Why a camera is not healthy, and why a number is NULL or noted."""
@@ -134,7 +134,7 @@ def camera_health(
         (("latency_ms",), words.first(count, (_mask(latency.isna()), "no_answer"))),
         (("error_rate",), words.first(count, (_mask(error_rate.isna()), "not_asked"))),
         (("uptime_share",), words.first(count, (_mask(uptime.isna()), "not_asked"), (_mask(~has_now), "history_only"))),
-        (("clock_offset_seconds",), words.first(count, (_mask(offset.isna()), "never_said"))),
+        (("clock_offset_seconds",), words.first(count, (_mask(offset.isna()), "told_no_time"))),
     ]
     rows = pd.DataFrame(
         {

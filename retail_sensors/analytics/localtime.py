@@ -6,7 +6,10 @@ Opening hours belong in `opening`.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -28,9 +31,25 @@ def day_starts(days: Array, at: int, zone: str) -> Array:
 
     A time that the clock skips becomes the first instant after the gap; of a time that comes twice it is the first.
     """
-    walls = pd.DatetimeIndex((days * DAY + at).astype("datetime64[s]"))
-    local = walls.tz_localize(zone, nonexistent="shift_forward", ambiguous=np.ones(len(walls), dtype=bool))
-    return local.tz_convert("UTC").tz_localize(None).to_numpy(dtype="datetime64[s]").astype(np.int64)
+    shown = days * DAY + at
+    index = pd.DatetimeIndex(shown.astype("datetime64[s]"))
+    local = index.tz_localize(zone, nonexistent="NaT", ambiguous=np.ones(len(index), dtype=bool))
+    instants = local.tz_convert("UTC").tz_localize(None).to_numpy(dtype="datetime64[s]").astype(np.int64)
+    for row in np.flatnonzero(local.isna()):
+        instants[row] = _end_of_gap(int(shown[row]), ZoneInfo(zone))
+    return instants
+
+
+def _end_of_gap(wall: int, zone: ZoneInfo) -> int:
+    """The first instant after the gap that a skipped time lies in; pandas' own shift goes to full hours only."""
+    skipped = datetime.fromtimestamp(wall, UTC)
+    # by the offset that holds after the gap it is an instant before it, and the other way round
+    before, after = (int(skipped.replace(tzinfo=zone, fold=fold).timestamp()) for fold in (1, 0))
+
+    def is_past(instant: int) -> bool:
+        return datetime.fromtimestamp(instant, zone).replace(tzinfo=UTC) > skipped
+
+    return before + bisect_left(range(before, after), True, key=is_past)
 
 
 def walls(zones: tuple[str, ...], zone_of_row: Array, instants: Array) -> Array:

@@ -87,6 +87,14 @@ def summary_message(held: Sequence[Mapping[str, Any]], at: datetime) -> Text:
     return Text(title, "\n".join(lines), payload("summary", at, data))
 
 
+def removal_message(ended: Sequence[Text], at: datetime) -> Text:
+    """One message of the ends of alerts that go with their cameras: a summary, since no alert is left for it to refer to."""
+    title = ended[0].title if len(ended) == 1 else f"Ended: {len(ended)} alerts of cameras that were removed"
+    lines = [ended[0].body] if len(ended) == 1 else [f"- {text.title}" for text in ended]
+    data = {"messages": [json.loads(text.payload) for text in ended]}
+    return Text(title, "\n".join(lines), payload("summary", at, data))
+
+
 def failed_run_message(run_id: str, job: str, sentence: str, at: datetime) -> Text:
     """The message of a Dagster run that failed."""
     body = f"{sentence}\nLook at run {run_id} in the Dagster UI; `retail-sensors status` tells what is missing by it."

@@ -33,6 +33,7 @@ from retail_sensors.analytics.notification_texts import (
     Where,
     alert_message,
     failed_run_message,
+    removal_message,
     summary_message,
     trial_message,
 )
@@ -45,6 +46,12 @@ NEWS = timedelta(days=1)
 """What happened longer ago is no news."""
 WAITS = tuple(timedelta(minutes=minutes) for minutes in (4, 8, 16, 32, 64, 128, 240, 240, 240, 240))
 """How long after the begin of each try the next one waits; there is none after the last. Runs come every 5 minutes."""
+
+FAILED_RUN_SEVERITY, FAILED_RUN_TYPE = "warning", "system"
+"""What the filters of a route take a failed run for."""
+
+REMOVED = "The camera was removed."
+"""Why an alert ends that goes with its camera."""
 
 _EPOCH = date(1970, 1, 1)
 
@@ -78,6 +85,23 @@ class Route:
             and (not self.rules or alert["rule_name"] in self.rules)
             and (not self.alert_types or alert["alert_type"] in self.alert_types)
             and (self.sensor_ids is None or alert["sensor_id"] in self.sensor_ids)
+        )
+
+    @property
+    def takes_failed_runs(self) -> bool:
+        """Whether it is told of failed runs: it asks for them, and each of its filters holds for one.
+
+        A failed run is a warning of type `system`, and of no organization, store, rule or camera: what is bound to one of these
+        does not get it, as with every router that matches labels.
+        """
+        return (
+            "run_failed" in self.events
+            and self.reaches(FAILED_RUN_SEVERITY)
+            and self.organization_id is None
+            and self.store_id is None
+            and not self.rules
+            and (not self.alert_types or FAILED_RUN_TYPE in self.alert_types)
+            and self.sensor_ids is None
         )
 
     def reaches(self, severity: str) -> bool:
@@ -163,25 +187,36 @@ def alerts_due(
     return from_records(NOTIFICATIONS, _Desk(records(alerts), records(messages), roster, now).opened(routes))
 
 
+def removal_due(
+    routes: Sequence[Route], alerts: pd.DataFrame, messages: pd.DataFrame, roster: Roster, now: datetime
+) -> pd.DataFrame:
+    """The rows of NOTIFICATIONS about alerts that end since their cameras are removed just now: one to each route that was told
+    of some of them and asks for the end of alerts.
+
+    `alerts`: the open rows of ALERTS_GENERATED of these cameras. `messages`: rows of NOTIFICATIONS about them. These go with the
+    cameras, so the row is of no alert. In quiet hours it is sent when they end.
+    """
+    desk = _Desk(records(alerts), records(messages), roster, now)
+    return from_records(NOTIFICATIONS, [row for route in routes if (row := desk.removed(route)) is not None])
+
+
 def failed_run_due(
     routes: Sequence[Route], messages: pd.DataFrame, run_id: str, job: str, sentence: str, now: datetime
 ) -> pd.DataFrame:
-    """The rows of NOTIFICATIONS about a run that failed just now; none for a route that knows of the run."""
+    """The rows of NOTIFICATIONS about a run that failed just now: of each route that takes failed runs and does not know of it."""
     known = records(messages)
     text = failed_run_message(run_id, job, sentence, now)
     topic = f"job {job}"
     rows: list[Row] = []
     for route in routes:
-        if "run_failed" not in route.events or any(
-            row["route_id"] == route.id and row["run_id"] == run_id for row in known
-        ):
+        if not route.takes_failed_runs or any(row["route_id"] == route.id and row["run_id"] == run_id for row in known):
             continue
-        row = _row(route, "run_failed", now, "warning", topic, text, run_id=run_id)
+        row = _row(route, "run_failed", now, FAILED_RUN_SEVERITY, topic, text, run_id=run_id)
         last = _last_told(known).get((route.id, topic))
         if last is not None and now - last < route.cool_down:
             row |= _dropped(f"Another run of {job} failed within the cool-down.")
         else:
-            row |= _held_or_pending(route, "warning", route.zone, now)
+            row |= _held_or_pending(route, FAILED_RUN_SEVERITY, route.zone, now)
         rows.append(row)
     return from_records(NOTIFICATIONS, rows)
 
@@ -232,6 +267,35 @@ class _Desk:
             self._release(route)
         changed = [row for key, row in self._rows.items() if self._before.get(key) != row]
         return sorted(changed, key=lambda row: (row["event_at"], row["id"]))
+
+    def removed(self, route: Route) -> Row | None:
+        """The message about all alerts of which the route was told, as their cameras go; None: there is nothing to tell."""
+        ended: list[tuple[Row, Row, Text]] = []
+        for alert in self._alerts.values():
+            place = self._stores.get(alert["store_id"])
+            event = Event("resolved", self._now, alert["severity"], None, REMOVED)
+            if place is None or not route.takes(alert, place["organization_id"]) or not _is_wanted(route, event):
+                continue
+            if self._has_heard(route, alert):
+                where = Where(place["store_name"], place["timezone"], self._cameras.get(alert["sensor_id"]))
+                text = alert_message(event.name, event.at, event.severity, event.result, alert, where)
+                ended.append((alert, place, text))
+        if not ended:
+            return None
+        severity = max((alert["severity"] for alert, _, _ in ended), key=SEVERITIES.index)
+        text = removal_message([text for _, _, text in ended], self._now)
+        quiet = (route.quiet_end(severity, place["timezone"], self._now) for _, place, _ in ended)
+        until = max((end for end in quiet if end is not None), default=self._now)
+        row = _row(route, "summary", self._now, severity, "summary", text)
+        return {**row, "state": "pending", "next_try_at": until}
+
+    def _has_heard(self, route: Route, alert: Row) -> bool:
+        """Whether the route was sent a message of the alert, or may have been: one that nobody has begun to send goes with it."""
+        rows = [self._rows[key] for key in self._of_alert.get((route.id, alert["id"]), ())]
+        return any(
+            row["state"] == "sent" or row["summary_id"] is not None or (row["state"] == "pending" and row["attempts"])
+            for row in rows
+        )
 
     def _is_hopeless(self, row: Row) -> bool:
         """Whether its last try was broken off, or nobody has tried for a day."""

@@ -73,6 +73,7 @@ def _raw_asset(table: Table, endpoint: Endpoint, what: str) -> dg.AssetsDefiniti
         collected = CollectedWindow(collection, config.overwrite)
         outcomes = outcomes_by_camera(collection, database.roster().sensors)
         _log(context, outcomes)
+        log_left_out(context, collection)
         # A few cameras that were chosen may all be down: that is in the log and in the checks, and no fault of the pipeline.
         if not config.cameras and every_camera_failed(collection):
             database.record(table, collected, context.run.run_id)
@@ -94,6 +95,32 @@ def _log(context: dg.AssetExecutionContext, outcomes: pd.DataFrame) -> None:
         f"{camera}: {told}" for camera, told in outcomes.loc[is_complete, ["camera", "told"]].itertuples(index=False)
     ]
     context.log.info(f"{len(complete)} of {len(outcomes)} cameras complete. {' | '.join(complete)}")
+
+
+def log_left_out(context: dg.AssetExecutionContext, collection: Collection) -> None:
+    """A line for each camera that was meant and is not asked, and one where none is left."""
+    for camera, why in sorted(collection.left_out.items()):
+        context.log.warning(f"{camera}: left out, {why}")
+    if collection.is_nobody_left:
+        context.log.warning(nobody_left(collection))
+
+
+def nobody_left(collection: Collection) -> str:
+    """The sentence for a run whose cameras have all been disabled or removed since it was asked for, or lack the endpoint."""
+    return (
+        f"No camera is left to ask for {collection.endpoint.value}; left out: {', '.join(sorted(collection.left_out))}."
+    )
+
+
+def left_out_metadata(collection: Collection) -> dict[str, Any]:
+    """A table of the cameras that were meant and are not asked; nothing where there is none."""
+    if not collection.left_out:
+        return {}
+    left_out = pd.DataFrame(sorted(collection.left_out.items()), columns=["camera", "why"])
+    metadata: dict[str, Any] = {"cameras left out": markdown_table(left_out, limit=10)}
+    if collection.is_nobody_left:
+        metadata["note"] = nobody_left(collection)
+    return metadata
 
 
 def nobody_answered(endpoint: Endpoint, outcomes: pd.DataFrame) -> dg.Failure:
@@ -155,7 +182,7 @@ def _outcome_metadata(collection: Collection, outcomes: pd.DataFrame) -> dict[st
     incomplete = outcomes[outcomes["hours in"] < outcomes["hours asked"]]
     if len(incomplete):
         metadata["incomplete cameras"] = markdown_table(incomplete, limit=10)
-    return metadata
+    return metadata | left_out_metadata(collection)
 
 
 people_counting_raw = _raw_asset(

@@ -17,10 +17,9 @@ from pydantic import Field
 
 from retail_sensors.analytics.dwell import region_stays as stays_of_answers
 from retail_sensors.analytics.roster import Roster
-from retail_sensors.analytics.selection import chosen
 from retail_sensors.analytics.spatial import spatial_days
 from retail_sensors.assets.metadata import OWNERS, table_metadata
-from retail_sensors.assets.raw import every_camera_failed, nobody_answered
+from retail_sensors.assets.raw import every_camera_failed, left_out_metadata, log_left_out, nobody_answered
 from retail_sensors.assets.regions_summary import outcome_metadata, outcomes_by_day, spatial_summary, stays_summary
 from retail_sensors.connectors.base import Endpoint, TimeWindow
 from retail_sensors.connectors.collector import together
@@ -77,22 +76,15 @@ def due(window: TimeWindow, asked: Mapping[str, str], stored: pd.DataFrame) -> I
         yield TimeWindow(start, day), names
 
 
-def cameras_to_ask(config: DayConfig, roster: Roster, endpoint: Endpoint) -> dict[str, str]:
-    """Ids by name of the cameras that the config names, or else of the active ones that may have the endpoint.
-
-    Of disabled ones only those that are named by their whole names, or where nothing else is meant: asking refuses them.
-    """
+def cameras_that_may(roster: Roster, endpoint: Endpoint) -> dict[str, str]:
+    """Ids by name of the active cameras that may have the endpoint."""
     sensors = roster.sensors
-    ids = dict(zip(sensors["sensor_name"], sensors["id"], strict=True))
-    if config.cameras:
-        meant = chosen(roster.places, config.cameras)
-        active = set(sensors.loc[sensors["is_active"].astype(bool), "sensor_name"])
-        asked = [name for name in meant if name in active or name in config.cameras]
-        return {name: ids[name] for name in asked or meant}
     found = [json.loads(text) if isinstance(text, str) else {} for text in sensors["capabilities"]]
     return {
-        name: ids[name]
-        for name, is_active, probed in zip(sensors["sensor_name"], sensors["is_active"], found, strict=True)
+        name: sensor_id
+        for name, sensor_id, is_active, probed in zip(
+            sensors["sensor_name"], sensors["id"], sensors["is_active"], found, strict=True
+        )
         if is_active and probed.get(endpoint.value, {}).get("status") not in _LACKING
     }
 
@@ -116,12 +108,21 @@ def _day_asset(
     ) -> dg.MaterializeResult[CollectedWindow]:
         window, roster, run_id = run_window(context), database.roster(), context.run.run_id
         stored = database.read(table, window.start, window.end, ["sensor_id", "date"])
-        spans = due(window, cameras_to_ask(config, roster, endpoint), stored[:0] if config.overwrite else stored)
+        meant = cameras.to_ask(config.cameras)
+        named = {camera.name: str(camera.sensor_id) for camera in meant.cameras}
+        asked = named if config.cameras else cameras_that_may(roster, endpoint)
+        spans = due(window, asked, stored[:0] if config.overwrite else stored)
         collection = together(
             endpoint,
             window,
             [cameras.collect(endpoint, span, names, run_id, in_full=config.in_full) for span, names in spans],
         )
+        collection = replace(
+            collection,
+            left_out={**meant.left_out, **collection.left_out},
+            is_nobody_left=bool(config.cameras) and not named,
+        )
+        log_left_out(context, collection)
         found = figures(collection.rows, roster)
         collected = CollectedWindow(replace(collection, rows=found), config.overwrite)
         outcomes = outcomes_by_day(collection, roster.sensors)
@@ -135,7 +136,11 @@ def _day_asset(
             raise nobody_answered(endpoint, outcomes)
         return dg.MaterializeResult(
             value=collected,
-            metadata={**summary(context, found, roster), **outcome_metadata(outcomes, incomplete)},
+            metadata={
+                **summary(context, found, roster),
+                **outcome_metadata(outcomes, incomplete),
+                **left_out_metadata(collection),
+            },
         )
 
     return day

@@ -48,15 +48,18 @@ def _assemble() -> None:
 
 def main() -> None:
     """Runs the command line; the console script `retail-sensors`."""
-    # A program that calls this more than once has the commands already.
-    if not app.registered_commands:
-        _assemble()
     try:
+        # A program that calls this more than once has the commands already.
+        if not app.registered_commands:
+            _assemble()
         _check_arguments(sys.argv[1:])
         app()
     except RetailSensorsError as error:
         print(f"retail-sensors: {error}", file=sys.stderr)  # noqa: T201 -- the command line's own voice
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        # Before a command has begun: commands end in their own way.
+        sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
 

@@ -1,6 +1,6 @@
 """`retail-sensors alerts`: what is the matter in the stores, who has taken it up, and the rules that say so.
 
-Here belong options and words for the terminal; what they do belongs in `storage.alerts`.
+Here belong options and words for the terminal; what they do belongs in `storage.alerts`, what they share with routes in `routes`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from rich.table import Table
 from retail_sensors.cli import routes
 from retail_sensors.cli.terminal import console, print_json
 from retail_sensors.errors import ConfigurationError
-from retail_sensors.installation import Installation
 
 if TYPE_CHECKING:
     from retail_sensors.storage.alerts import AlertStore
@@ -36,14 +35,13 @@ By = Annotated[
     str | None,
     typer.Option("--by", metavar="NAME", help="Who does it; the user of this machine by default.", show_default=False),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 @app.callback(invoke_without_command=True)
 def alerts(
     context: typer.Context,
     everything: Annotated[bool, typer.Option("--all", help="Show resolved alerts too.")] = False,
-    as_json: AsJson = False,
+    as_json: routes.AsJson = False,
 ) -> None:
     """Show the open alerts, the worst and newest first."""
     if context.invoked_subcommand is not None:
@@ -99,7 +97,7 @@ def resolve(
 
 
 @app.command("rules")
-def show_rules(as_json: AsJson = False) -> None:
+def show_rules(as_json: routes.AsJson = False) -> None:
     """Show the rules by which alerts are raised."""
     with _store() as store:
         rules = store.rules()
@@ -117,14 +115,7 @@ def set_rule(
     is_enabled: Annotated[
         bool | None, typer.Option("--on/--off", help="Switch the rule on or off.", show_default=False)
     ] = None,
-    store: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="For this store only; a name that stands twice as ORGANIZATION/NAME.",
-            show_default=False,
-        ),
-    ] = None,
+    store: routes.Store = None,
 ) -> None:
     """Change a rule, for all stores or for one."""
     if warning is None and critical is None and is_enabled is None:
@@ -141,12 +132,8 @@ def set_rule(
 def _store() -> Iterator[AlertStore]:
     from retail_sensors.storage.alerts import AlertStore
 
-    installation = Installation()
-    try:
+    with routes.opened() as installation:
         yield AlertStore(installation.database)
-    finally:
-        if "database" in installation.__dict__:
-            installation.database.dispose()
 
 
 def _who(by: str | None) -> str:

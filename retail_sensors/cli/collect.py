@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retail_sensors.cli.terminal import WORD_HELP
+from retail_sensors.cli.terminal import WORD_HELP, console
 from retail_sensors.connectors.base import TimeWindow
 from retail_sensors.errors import ConfigurationError
 from retail_sensors.installation import Installation
@@ -213,7 +213,6 @@ def run_with_progress(
 
     from retail_sensors.backfill import collect_range
 
-    console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -221,7 +220,7 @@ def run_with_progress(
         TextColumn("runs"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not sys.stderr.isatty() and not verbose) as progress:
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty() and not verbose) as progress:
         task = progress.add_task("collecting", total=None)
 
         def advance(done: int, total: int, what: str) -> None:
@@ -241,28 +240,36 @@ def run_with_progress(
 
 
 def _print(report: Report) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
+    window = report.window
     table = Table(
-        "camera", "hours in", "hours asked", "what happened", title=f"{report.window.start} to {report.window.end}"
+        "camera",
+        "hours in",
+        "hours asked",
+        "",
+        title=f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC",
     )
     for outcome in report.cameras:
         table.add_row(
             escape(outcome.camera),
             str(outcome.hours_in),
             str(outcome.hours_asked),
-            escape("\n".join(outcome.problems)) or "complete",
+            "complete" if outcome.is_complete else "incomplete, see below",
             style="" if outcome.is_complete else "yellow",
         )
-    console = Console()
-    console.print(table)
+    terminal = console()
+    terminal.print(table)
+    # Beside its camera a reason would be a column of single words.
+    for outcome in report.cameras:
+        for problem in outcome.problems:
+            terminal.print(f"{outcome.camera}: {problem}", style="yellow", markup=False)
     for problem in report.problems:
-        console.print(problem, style="red", markup=False)
+        terminal.print(problem, style="red", markup=False)
     missing = sum(outcome.hours_asked - outcome.hours_in for outcome in report.cameras)
     if report.is_complete:
-        console.print("All that was asked for is in.")
+        terminal.print("All that was asked for is in.")
     else:
         what = f"{missing} hours of cameras' reports are not in" if missing else "Not all figures could be computed"
-        console.print(f"{what}; the runs are in the Dagster UI (`retail-sensors up`).")
+        terminal.print(f"{what}; the runs are in the Dagster UI (`retail-sensors up`).")

@@ -22,7 +22,6 @@ from retail_sensors.cli.collect import run_with_progress
 from retail_sensors.connectors.base import TimeWindow
 from retail_sensors.errors import ConfigurationError
 from retail_sensors.installation import Installation
-from retail_sensors.partitions import hour_key, range_tags
 from retail_sensors.storage.sqlfiles import queries
 
 if TYPE_CHECKING:
@@ -65,14 +64,14 @@ def demo(
         FleetRegistry(installation.database).add(fleet)
         names = [camera.name for camera in fleet.cameras]
         if played is not None and _is_new(installation.database, names):
-            typer.echo("Playing an outage ...", err=True)
+            typer.echo("Playing an outage of yesterday, hour by hour ...", err=True)
             _Outage(installation, *played).play()
         now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
         whole = TimeWindow(now - timedelta(days=days), now)
         window = _missing(installation.database, names, whole)
         _load_tills(installation, whole, port)
         report = run_with_progress(installation, window, names, with_outlook=True)
-    _print(installation, days)
+    _print(installation.database, whole.start, {store.name: ZoneInfo(store.timezone) for store in fleet.stores})
     _tell_outage(installation.database)
     is_whole = not report.problems
     for outcome in report.cameras:
@@ -179,8 +178,10 @@ class _Outage:
         try:
             self._collect(5 * _MINUTE, -_HOUR, -_HOUR)
             self._fleet.set_faults(DARK, [Fault(FaultKind.REFUSED)])
-            self._collect(40 * _MINUTE, 0 * _HOUR, 0 * _HOUR)
-            self._watch(42 * _MINUTE)
+            # Every five minutes, as the schedules do it: the second question in vain is ten minutes after the last answer.
+            for minute in (10, 15):
+                self._collect(minute * _MINUTE, -_HOUR, 0 * _HOUR)
+                self._watch((minute + 2) * _MINUTE)
             self._collect(ends + 5 * _MINUTE, 0 * _HOUR, ends - _HOUR)
             self._fleet.set_faults(DARK, [])
             self._collect(ends + 10 * _MINUTE, ends, ends)
@@ -191,6 +192,7 @@ class _Outage:
 
     def _collect(self, at: timedelta, first: timedelta, last: timedelta) -> None:
         """Asks the store's cameras for the hours from `first` to `last`, all counted from the beginning."""
+        from retail_sensors.partitions import hour_key, range_tags
         from retail_sensors.tables import HEATMAP_TEMPORAL_RAW, PEOPLE_COUNTING_RAW, REGIONAL_COUNTING_RAW
 
         self._clock.set_to = self._start + at
@@ -289,17 +291,18 @@ def _missing(database: Database, names: list[str], window: TimeWindow) -> TimeWi
     return TimeWindow(min(first or newest, newest), window.end)
 
 
-def _print(installation: Installation, days: int) -> None:
+def _print(database: Database, start: datetime, zones: Mapping[str, ZoneInfo]) -> None:
+    """The stores' days on the terminal, without those that began before `start`, of which only a part was asked for; where there are
+    no others, those."""
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Column, Table
 
-    rows = installation.database.fetch(
-        queries("collection")["days_of_stores"], {"since": datetime.now(UTC).date() - timedelta(days=days + 1)}
-    )
+    days = database.fetch(queries("collection")["days_of_stores"], {"since": start.date() - timedelta(days=1)})
+    whole = [row for row in days if datetime.combine(row[1], time(), zones.get(row[0], UTC)) >= start]
     heads = ("store", "day", "visitors", "entries", "exits", "peak", "capture", "complete")
     table = Table(*(Column(head, no_wrap=True) for head in heads), title="Store days", box=SIMPLE, padding=(0, 1, 0, 0))
-    for store, day, visitors, entries, exits, peak, capture, completeness in rows:
+    for store, day, visitors, entries, exits, peak, capture, completeness in whole or days:
         table.add_row(
             store,
             f"{day:%a %d %b}",

@@ -10,6 +10,7 @@ import json
 import os
 import tempfile
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -248,7 +249,7 @@ def remove(
     from retail_sensors.storage.fleet import FleetRegistry
 
     with migrated_database() as (_, database):
-        gone = FleetRegistry(database).remove(names, with_data=with_data)
+        gone = FleetRegistry(database).remove(names, now=datetime.now(UTC), with_data=with_data)
     typer.echo(f"Removed: {listed(gone)}")
 
 

@@ -1,6 +1,7 @@
 """`retail-sensors alerts routes`: who is told of alerts, by which way and when; and what was sent.
 
-Here belong options and words for the terminal; what they do belongs in `storage.notifications`, sending in `connectors.messages`.
+Here belong options and words for the terminal, those too that all of `alerts` shares; what they do belongs in
+`storage.notifications`, sending in `connectors.messages`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,15 @@ _QUIET = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 _LONGEST_COOL_DOWN = 30 * 24 * 60
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the route.", show_default=False)]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="NAME",
+        help="For this store only; a name that stands twice as ORGANIZATION/NAME.",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Severity = Literal["warning", "critical"]
 
@@ -95,14 +105,7 @@ def add(
     organization: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only its stores.", show_default=False)
     ] = None,
-    store: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Only this store; a name that stands twice as ORGANIZATION/NAME.",
-            show_default=False,
-        ),
-    ] = None,
+    store: Store = None,
     rule: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only alerts of this rule; repeatable.", show_default=False)
     ] = None,
@@ -238,15 +241,22 @@ def log(
 
 
 @contextmanager
-def _store() -> Iterator[tuple[NotificationStore, Installation]]:
-    from retail_sensors.storage.notifications import NotificationStore
-
+def opened() -> Iterator[Installation]:
+    """An installation whose database is let go when the block ends."""
     installation = Installation()
     try:
-        yield NotificationStore(installation.database), installation
+        yield installation
     finally:
         if "database" in installation.__dict__:
             installation.database.dispose()
+
+
+@contextmanager
+def _store() -> Iterator[tuple[NotificationStore, Installation]]:
+    from retail_sensors.storage.notifications import NotificationStore
+
+    with opened() as installation:
+        yield NotificationStore(installation.database), installation
 
 
 def _check_cameras(installation: Installation, words: Sequence[str]) -> None:

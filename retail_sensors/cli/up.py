@@ -33,8 +33,11 @@ from retail_sensors.storage.dagster_storage import begun_runs
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.embedded import keep_alive
 
-_START_SECONDS = 120
+_START_SECONDS = 300
 _GRACE_SECONDS = 15
+
+LOG_BYTES = 20 * 1024 * 1024
+"""Dagster writes 1 to 2 MB an hour, every event of every run; one older log is kept beside the newest."""
 
 
 def up(
@@ -217,6 +220,8 @@ class _Supervisor:
                     f"The Dagster UI answers at {self._url} (schedules are on; Ctrl-C stops it, Postgres goes on)"
                 )
             while not self._stop.wait(1):
+                for path in (log_path, self._simulator_log):
+                    bound_log(path, LOG_BYTES)
                 if dagster.poll() is not None:
                     raise RetailSensorsError(f"Dagster ended by itself; its last words are in {log_path}.")
                 if cameras is not None and cameras.poll() is not None:
@@ -302,6 +307,14 @@ class _Supervisor:
             time.sleep(0.5)
         if not self._stop.is_set():
             raise RetailSensorsError(f"The Dagster UI did not answer within {_START_SECONDS} s; see {log_path}.")
+
+
+def bound_log(path: Path, most_bytes: int) -> None:
+    """Begins a log anew that is larger, and keeps the former one as `.1`. Who writes has the file open for appending: it is
+    emptied, not replaced."""
+    if path.is_file() and path.stat().st_size > most_bytes:
+        shutil.copy(path, path.with_name(f"{path.name}.1"))
+        os.truncate(path, 0)
 
 
 def _answers(url: str) -> bool:

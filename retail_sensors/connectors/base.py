@@ -7,6 +7,7 @@ Nothing here knows Dagster or a database.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -172,6 +173,8 @@ class Collection:
     endpoints that are asked by the day, what `collector` says they bring.
     log: `collection_log`, one row for every camera and hour asked for, answered or not; of a day its first hour.
     rejected: `rejected_payloads`, what could not be taken as data. The columns are those of `retail_sensors.tables`.
+    left_out: by name, why cameras that were meant are not asked: they were disabled or removed meanwhile; `is_nobody_left`: none of
+    those that were meant is asked.
     """
 
     endpoint: Endpoint
@@ -179,3 +182,5 @@ class Collection:
     rows: pd.DataFrame
     log: pd.DataFrame
     rejected: pd.DataFrame
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    is_nobody_left: bool = False

@@ -26,6 +26,9 @@ DEAD = frozenset({Outcome.REFUSED, Outcome.TIMEOUT})
 OPENS_AFTER = 3
 """Runs in a row in which nobody answered."""
 
+REMEMBERED_RUNS = 8
+"""Runs that are known to have been counted: more than go on beside each other, each with several sweeps."""
+
 PROBE_EVERY = timedelta(seconds=45)
 """Between two short questions: one in each tick of what runs by the minute, however many runs go on beside each other."""
 
@@ -47,16 +50,17 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """In how many runs a camera was asked in vain, how the newest of them ended and when, and which that was.
+    """In how many runs a camera was asked in vain, how the newest question ended and when, and which runs these were.
 
-    `opened_at` and `next_probe_at` are None as long as it is closed.
+    `runs`: the newest REMEMBERED_RUNS of them, the one of the newest question first. `opened_at` and `next_probe_at` are None as long
+    as it is closed.
     """
 
     state: State
     failures: int
     last_error_class: Outcome
     last_failed_at: datetime
-    run_id: str
+    runs: tuple[str, ...]
     opened_at: datetime | None = None
     next_probe_at: datetime | None = None
 
@@ -83,18 +87,19 @@ class LeftAlone:
 def failed(before: Breaker | None, outcome: Outcome, at: datetime, run_id: str | None) -> Breaker | None:
     """The state after a sweep in which each question that was sent found nobody, the newest of them `at`; None: nothing changes.
 
-    A run counts once. A sweep without a run is a glance that gives a camera little time: it opens nothing, or slow cameras would be
-    left alone for it.
+    A run counts once, also where others go on beside it. A sweep without a run is a glance that gives a camera little time: it opens
+    nothing, or slow cameras would be left alone for it.
     """
     if run_id is None:
         return None
     if before is None:
-        return _judged(Breaker(State.CLOSED, 1, outcome, at, run_id))
+        return _judged(Breaker(State.CLOSED, 1, outcome, at, (run_id,)))
     if at < before.last_failed_at:
         # A slow run that is stored after a later one knows nothing new.
         return before
-    failures = before.failures + (run_id != before.run_id)
-    return _judged(replace(before, failures=failures, last_error_class=outcome, last_failed_at=at, run_id=run_id))
+    failures = before.failures + (run_id not in before.runs)
+    runs = (run_id, *(run for run in before.runs if run != run_id))[:REMEMBERED_RUNS]
+    return _judged(replace(before, failures=failures, last_error_class=outcome, last_failed_at=at, runs=runs))
 
 
 def _judged(breaker: Breaker) -> Breaker:
@@ -111,7 +116,7 @@ def _judged(breaker: Breaker) -> Breaker:
 
 def claimed(breaker: Breaker, now: datetime, run_id: str | None) -> Breaker | None:
     """The state with the question of a sweep that is sent now; None: none is due, or the run has asked in vain already."""
-    if breaker.next_probe_at is None or (run_id is not None and run_id == breaker.run_id):
+    if breaker.next_probe_at is None or run_id in breaker.runs:
         return None
     # A later question than the next could be is of a clock that was set back.
     is_too_early = now < breaker.next_probe_at <= now + PROBE_EVERY

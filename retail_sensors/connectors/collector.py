@@ -271,6 +271,7 @@ def together(endpoint: Endpoint, window: TimeWindow, collections: Iterable[Colle
     """Sweeps over parts of a window, or over some of the cameras each, as one collection of the window; none: an empty one."""
     nothing = _Harvest(endpoint).collection(window)
     parts = list(collections)
+    left_out = {name: why for part in parts for name, why in part.left_out.items()}
 
     def joined(empty: pd.DataFrame, frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
         filled = [frame for frame in frames if len(frame)]
@@ -282,6 +283,7 @@ def together(endpoint: Endpoint, window: TimeWindow, collections: Iterable[Colle
         joined(nothing.rows, (part.rows for part in parts)),
         joined(nothing.log, (part.log for part in parts)),
         joined(nothing.rejected, (part.rejected for part in parts)),
+        left_out,
     )
 
 
@@ -439,7 +441,7 @@ class Collector:
                             group.create_task(run(tasks))
             except BaseExceptionGroup as failures:
                 # An interrupt, or a database that went away: the caller knows it by its own class, not by the group's.
-                raise failures.exceptions[0] from failures
+                raise failures.exceptions[0] from failures.exceptions[0].__cause__
         return {endpoint: harvest.collection(window) for endpoint, harvest in harvests.items()}
 
     def _http(self, limits: HttpSettings) -> CameraHttp:

@@ -3,6 +3,8 @@
 How a question is asked belongs in `connectors`, what is registered in `storage.fleet`.
 """
 
+from dataclasses import replace
+
 import dagster as dg
 
 from retail_sensors.connectors.base import Collection, Endpoint, TimeWindow
@@ -13,7 +15,7 @@ from retail_sensors.resources.clock import ClockResource
 from retail_sensors.resources.database import DatabaseResource
 from retail_sensors.settings import Settings, load_settings
 from retail_sensors.storage.breakers import cameras_left_alone
-from retail_sensors.storage.fleet import FleetRegistry
+from retail_sensors.storage.fleet import FleetRegistry, ToAsk
 from retail_sensors.storage.leases import PostgresLeases
 
 
@@ -34,19 +36,21 @@ class CamerasResource(dg.ConfigurableResource):
     ) -> Collection:
         """Asks the cameras that the words mean, as `analytics.selection` reads them (none: all active ones), for the window.
 
-        `in_full`: also those that are left alone, since nobody has answered at their address. Raises ConfigurationError for an
-        unknown name, DatabaseUnavailableError; a camera's failure is data in the log.
+        `in_full`: also those that are left alone, since nobody has answered at their address. What was disabled or removed after
+        the run was asked for is in `left_out`. Raises ConfigurationError for an unknown name, DatabaseUnavailableError; a
+        camera's failure is data in the log.
         """
         settings = load_settings()
         database = self.database.database
-        cameras = [camera for camera in FleetRegistry(database).cameras(names or None) if endpoint in camera.endpoints]
+        to_ask = self.to_ask(names)
+        cameras = [camera for camera in to_ask.cameras if endpoint in camera.endpoints]
         alone = (
             {}
             if in_full
             else cameras_left_alone(database, [camera.sensor_id for camera in cameras], self.clock.now(), run_id)
         )
         with PostgresLeases(database, timeout_seconds=settings.lease_timeout_seconds) as leases:
-            return build_collector(settings, self.clock).collect_sync(
+            collection = build_collector(settings, self.clock).collect_sync(
                 cameras,
                 endpoint,
                 window,
@@ -54,6 +58,11 @@ class CamerasResource(dg.ConfigurableResource):
                 run_id=run_id,
                 left_alone=alone,
             )
+        return replace(collection, left_out=to_ask.left_out, is_nobody_left=bool(to_ask.left_out) and not cameras)
+
+    def to_ask(self, names: list[str]) -> ToAsk:
+        """The cameras that the words mean now, and those that would be left out; raises as `collect`."""
+        return FleetRegistry(self.database.database).to_ask(names)
 
 
 def build_collector(settings: Settings, clock: ClockResource) -> Collector:

@@ -1,4 +1,8 @@
-"""The database as a Dagster resource; what a connection is belongs in `storage.database`."""
+"""The database as a Dagster resource; what a connection is belongs in `storage.database`.
+
+Here it is also decided how a server that breaks off shows in a run: as the failure's message, in a sentence, with the driver's own
+error as its cause.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,6 +13,7 @@ import pandas as pd
 from psycopg2 import sql
 
 from retail_sensors.analytics.roster import Roster
+from retail_sensors.errors import DatabaseUnavailableError
 from retail_sensors.settings import Settings, load_settings
 from retail_sensors.storage.collections import CollectedWindow, store_collection
 from retail_sensors.storage.database import Database
@@ -16,6 +21,20 @@ from retail_sensors.storage.fleet import FleetRegistry
 from retail_sensors.storage.frames import read_frame
 from retail_sensors.storage.merge import merge_frame, window_condition
 from retail_sensors.tables import COLLECTION_LOG, Table
+
+_WHAT_NEXT = "What was stored until then stays; the next run of the schedule, or the repair, asks for the rest."
+
+
+class DatabaseBrokeOffError(dg.Failure, DatabaseUnavailableError):
+    """Postgres did not answer a run, or broke off: the sentence is what Dagster shows of the failed step."""
+
+
+class _DatabaseOfRuns(Database):
+    """The database as runs, ticks and their sweeps reach it."""
+
+    def unavailable(self, error: Exception) -> DatabaseBrokeOffError:
+        """The same sentence, and what comes of the work that it interrupted."""
+        return DatabaseBrokeOffError(f"{super().unavailable(error)} {_WHAT_NEXT}", allow_retries=False)
 
 
 class DatabaseResource(dg.ConfigurableResource):
@@ -26,7 +45,7 @@ class DatabaseResource(dg.ConfigurableResource):
         """The database with its pool of connections; the embedded server is started where it is ours."""
         settings = load_settings()
         _ensure_server(settings)
-        return Database(settings)
+        return _DatabaseOfRuns(settings)
 
     def roster(self) -> Roster:
         """Stores, cameras, lines and regions as they were registered when they were first asked for: one truth for a whole run."""

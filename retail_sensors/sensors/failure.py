@@ -6,6 +6,9 @@ from retail_sensors.errors import RetailSensorsError
 from retail_sensors.partitions import range_tags
 from retail_sensors.resources.notifier import NotifierResource
 
+_OURS = {error.__name__ for error in RetailSensorsError.__subclasses__()}
+"""Errors that are a sentence themselves, whatever caused them."""
+
 
 @dg.run_failure_sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
@@ -29,14 +32,15 @@ def run_failure(context: dg.RunFailureSensorContext, notifier: NotifierResource)
 
 
 def why(context: dg.RunFailureSensorContext) -> str:
-    """The innermost cause of the first step that failed, else of the run, in one line."""
+    """The sentence of the first step that failed, else its innermost cause, else that of the run, in one line."""
     for event in context.get_step_failure_events():
         failure = event.step_failure_data
         if failure.user_failure_data and failure.user_failure_data.description:
             return failure.user_failure_data.description
         error = failure.error
-        while error is not None and error.cause is not None:
+        while error is not None and error.cause is not None and error.cls_name not in _OURS:
             error = error.cause
         if error is not None:
-            return (error.message.strip().splitlines() or [error.cls_name or ""])[0]
+            said = (error.message.strip().splitlines() or [error.cls_name or ""])[0]
+            return said.partition(": ")[2] if error.cls_name in _OURS else said
     return (context.failure_event.message or "it gave no reason").strip().splitlines()[0]

@@ -2,7 +2,8 @@
 
 What follows of a camera that was switched off or removed follows by itself: it is not asked and owes nothing, its breaker goes with
 the switch, and the evaluation of the alerts ends its alerts with the reason. This sensor only has that done at once. Figures of what
-it has counted stay as they are; with a camera, store or organization that is removed from the registry its rows go, alerts included.
+it has counted stay as they are; with a camera, store or organization that is removed from the registry its rows go, alerts included:
+who was told of an open alert of a camera is told of its end in the transaction that removes it (`storage.alerts.tell_removed`).
 
 The cursor is JSON: `cameras`, one word for the set of cameras, and `changes`, how often it has changed: a set may come again.
 """

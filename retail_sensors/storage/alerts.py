@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,12 +19,15 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as PgConnection
 from psycopg2.extras import RealDictCursor
 
+from retail_sensors.analytics.notifications import removal_due, routes_of
+from retail_sensors.analytics.roster import Roster
 from retail_sensors.errors import ConfigurationError
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.frames import read_frame
 from retail_sensors.storage.merge import MergeResult, lock_writers, merge_frame
 from retail_sensors.storage.sqlfiles import queries
 from retail_sensors.tables.alerts import ALERT_RULES, ALERTS_GENERATED
+from retail_sensors.tables.notifications import ALERT_ROUTES, NOTIFICATIONS
 
 MEMORY = timedelta(days=30)
 """For how long a resolved alert is remembered when the next is to be raised; no cool-down is longer."""
@@ -165,6 +168,25 @@ def _open_alert(connection: PgConnection, identity: str) -> dict[str, Any]:
             f"Alert {identity} ({alert['title']}) was resolved at {_instant(alert['resolved_at'])}; nothing was changed."
         )
     return alert
+
+
+def tell_removed(connection: PgConnection, sensor_ids: Sequence[str], roster: Roster, now: datetime) -> None:
+    """Tells the routes, within the caller's transaction, that the open alerts of cameras end which it is about to remove.
+
+    The alerts go with their cameras, and what was said of them with the alerts: the message is written in their place.
+    """
+    lock_writers(connection, ALERTS_GENERATED)
+    lock_writers(connection, NOTIFICATIONS)
+    _execute(connection, "lock_open_alerts", {})
+    cameras = sql.Literal(list(sensor_ids))
+    is_open = sql.SQL("NOT resolved AND sensor_id = ANY ({}::uuid[])").format(cameras)
+    alerts = read_frame(connection, ALERTS_GENERATED, is_open)
+    if alerts.empty:
+        return
+    about = sql.SQL("alert_id = ANY ({}::uuid[])").format(sql.Literal(list(alerts["id"])))
+    routes, _ = routes_of(read_frame(connection, ALERT_ROUTES), roster)
+    due = removal_due(routes, alerts, read_frame(connection, NOTIFICATIONS, about), roster, now)
+    merge_frame(connection, NOTIFICATIONS, due, asset=NOTIFICATIONS.name, mode="merge")
 
 
 def store_of_name(connection: PgConnection, name: str) -> str:

@@ -38,9 +38,14 @@ _LOCK_WAIT_SECONDS = 30
 # number; two numbers; kind in capitals; schema or "-"; name and owner
 _ENTRY = re.compile(r"^\d+; \d+ \d+ (?P<kind>[A-Z][A-Z ]*) (?P<schema>\S+) (?P<name>.+)$")
 _VERSION_ENTRY = re.compile(r"(TABLE )?retail_alembic_version( |$)")
-_GRANTEE = re.compile(r"^GRANT .+ TO (\S+?)(?: WITH GRANT OPTION)?;$", re.MULTILINE)
-_POLICY = re.compile(r"^CREATE POLICY .+? ON \S+ .*?\bTO (.+?)(?: USING| WITH CHECK|;)", re.MULTILINE)
-_ROLE = re.compile(r"[a-z_][a-z0-9_]*")
+# As pg_dump writes a name: in quotes unless it is plain and small; PUBLIC, in capitals, is no role.
+_ROLE = r'(?:"(?:[^"]|"")+"|[a-z_][a-z0-9_]*)'
+_NAMED = (
+    re.compile(rf"^(?:ALTER DEFAULT PRIVILEGES .*)?GRANT .+ TO ({_ROLE})(?: WITH GRANT OPTION)?;$", re.MULTILINE),
+    re.compile(rf"^ALTER DEFAULT PRIVILEGES FOR ROLE ({_ROLE}) ", re.MULTILINE),
+    re.compile(rf"^SET SESSION AUTHORIZATION ({_ROLE});$", re.MULTILINE),
+    re.compile(rf"^CREATE POLICY .+? ON \S+ .*?\bTO ({_ROLE}(?:, {_ROLE})*)(?: USING| WITH CHECK|;)", re.MULTILINE),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,18 +428,21 @@ def _contents(listed: str) -> str:
 
 def _roles(script: str) -> list[str]:
     """The roles that a script grants to: they belong to the server, a backup does not bring them."""
-    named = _GRANTEE.findall(script) + [name for some in _POLICY.findall(script) for name in some.split(", ")]
-    return sorted({name for name in named if _ROLE.fullmatch(name) and name != "public"})
+    written = [name for pattern in _NAMED for some in pattern.findall(script) for name in re.findall(_ROLE, some)]
+    return sorted({name[1:-1].replace('""', '"') if name.startswith('"') else name for name in written})
 
 
 def _prologue(roles: list[str]) -> str:
-    made = [
-        f"IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role} NOLOGIN; END IF;"
-        for role in roles
-    ]
+    listed = ", ".join("'" + role.replace("'", "''") + "'" for role in roles)
     lines = ["BEGIN;", f"SET LOCAL lock_timeout = '{_LOCK_WAIT_SECONDS}s';"]
     lines += [f"SELECT pg_advisory_xact_lock({migrations.LOCK});", "SET LOCAL client_min_messages = warning;", _REMOVE]
-    return "\n".join([*lines, "DO $$ BEGIN", *made, "END $$;", ""])
+    # psql itself runs what this says.
+    lines += [
+        "SELECT format('CREATE ROLE %I NOLOGIN', r.name)",
+        f"FROM unnest(ARRAY[{listed}]::text[]) AS r (name)",
+        "WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = r.name) \\gexec",
+    ]
+    return "\n".join([*lines, ""])
 
 
 # -- PostgreSQL's programs --------------------------------------------------------------------------------------------

@@ -20,6 +20,9 @@ from retail_sensors.connectors.breaker import DEAD, Breaker, LeftAlone, State, c
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.sqlfiles import queries
 
+_BETWEEN = ","
+"""Between the runs of `camera_breakers.run_id`, the one of the newest question first."""
+
 
 def cameras_left_alone(
     database: Database, sensors: Iterable[UUID], now: datetime, run_id: str | None
@@ -74,7 +77,7 @@ def remember_answers(connection: PgConnection, log: pd.DataFrame, run_id: str | 
             "failures": [breaker.failures for breaker in after.values()],
             "error_classes": [breaker.last_error_class.value for breaker in after.values()],
             "failed": [breaker.last_failed_at for breaker in after.values()],
-            "runs": [breaker.run_id for breaker in after.values()],
+            "runs": [_BETWEEN.join(breaker.runs) for breaker in after.values()],
             "opened": [breaker.opened_at for breaker in after.values()],
             "next_probes": [breaker.next_probe_at for breaker in after.values()],
         },
@@ -85,8 +88,16 @@ def _locked(connection: PgConnection, query: str, sensors: Sized[str]) -> dict[s
     with connection.cursor() as cursor:
         cursor.execute(queries("breakers")[query], {"sensors": list(sensors)})
         return {
-            sensor: Breaker(State(state), failures, Outcome(outcome), failed_at, run, opened_at, next_probe_at)
-            for sensor, state, failures, outcome, failed_at, run, opened_at, next_probe_at in cursor.fetchall()
+            sensor: Breaker(
+                State(state),
+                failures,
+                Outcome(outcome),
+                failed_at,
+                tuple(runs.split(_BETWEEN)),
+                opened_at,
+                next_probe_at,
+            )
+            for sensor, state, failures, outcome, failed_at, runs, opened_at, next_probe_at in cursor.fetchall()
         }
 
 

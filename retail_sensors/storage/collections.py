@@ -69,7 +69,8 @@ def _remember_seen(connection: PgConnection, log: pd.DataFrame) -> None:
             # A registration may hold these cameras in another order: it is not waited for, the next sweep sees them again.
             "SELECT s.id FROM retail.sensor_metadata AS s JOIN v USING (id) FOR NO KEY UPDATE OF s SKIP LOCKED)"
             " UPDATE retail.sensor_metadata AS s"
-            " SET last_seen_at = v.seen, clock_offset_seconds = coalesce(v.clock_offset, s.clock_offset_seconds)"
+            # An answer that tells no time leaves it unknown: what the clock showed long ago says nothing of now.
+            " SET last_seen_at = v.seen, clock_offset_seconds = v.clock_offset"
             " FROM v JOIN free USING (id)"
             " WHERE s.id = v.id AND (s.last_seen_at IS NULL OR s.last_seen_at < v.seen)",
             seen,

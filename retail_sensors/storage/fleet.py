@@ -19,13 +19,14 @@ from psycopg2.extensions import connection as PgConnection
 from psycopg2.extras import Json, RealDictCursor
 
 from retail_sensors.analytics.roster import Roster
-from retail_sensors.analytics.selection import COLUMNS, chosen_of
+from retail_sensors.analytics.selection import COLUMNS, NOT, chosen_of
 from retail_sensors.connectors.base import Camera, Credentials, Endpoint
 from retail_sensors.errors import ConfigurationError
 from retail_sensors.fleet_file import FleetFile
 from retail_sensors.marked_yaml import Fault, refusal
 from retail_sensors.secrets import Secrets
 from retail_sensors.storage import fleet_plan
+from retail_sensors.storage.alerts import tell_removed
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.fleet_changes import Change, as_json, differences, record
 from retail_sensors.storage.fleet_plan import Key, PlannedCamera, Row
@@ -44,6 +45,8 @@ _FILE_FIELDS = {
     "place": "location",
 }
 """Columns of a camera that a fleet file calls by another name."""
+_REMOVED = "it was removed from the registry after the run was asked for"
+_DISABLED = "it is disabled; `retail-sensors cameras enable` enables it"
 _OF_THE_REGISTRY = {
     "counting_lines",
     "region_configurations",
@@ -96,6 +99,14 @@ class RegisteredCamera:
     clock_offset_seconds: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class ToAsk:
+    """The cameras that a run asks, and by name why others that its words mean are left out."""
+
+    cameras: list[Camera]
+    left_out: Mapping[str, str]
+
+
 class FleetRegistry:
     """The stores and cameras of one installation."""
 
@@ -127,17 +138,34 @@ class FleetRegistry:
         secrets = self._secrets or Secrets()
         return [_connector_camera(row, secrets) for row in rows if include_inactive or row["is_active"]]
 
+    def to_ask(self, words: Sequence[str]) -> ToAsk:
+        """The cameras to ask of a run that was asked for a while ago; no word: all that are not disabled.
+
+        What has been disabled or removed since then is left out: a camera that a word names by its whole name, or all that the
+        words mean. Raises ConfigurationError for a word that means no camera and is no removed one's name either.
+        """
+        with self._database.transaction() as connection:
+            rows = self._registered_cameras(connection)
+            known = {row["sensor_name"] for row in rows}
+            names = {word.removeprefix(NOT) for word in words} - known
+            gone = self._rows(connection, "removed_cameras", {"names": sorted(names)}) if names else []
+        left_out = {row["name"]: _REMOVED for row in gone}
+        wanted = [word for word in words if word.removeprefix(NOT) not in left_out]
+        # Without any word, or with `not:` alone, all cameras would be meant.
+        if any(not word.startswith(NOT) for word in words) and all(word.startswith(NOT) for word in wanted):
+            return ToAsk([], left_out)
+        rows = _chosen(rows, wanted)
+        disabled = [row["sensor_name"] for row in rows if not row["is_active"]]
+        if words:
+            told = disabled if len(disabled) == len(rows) else [name for name in disabled if name in words]
+            left_out |= dict.fromkeys(told, _DISABLED)
+        secrets = self._secrets or Secrets()
+        return ToAsk([_connector_camera(row, secrets) for row in rows if row["is_active"]], left_out)
+
     def roster(self) -> Roster:
         """Stores, cameras, lines and regions as the figures need them; disabled cameras included."""
         with self._database.transaction() as connection:
-            return Roster(
-                stores=read_frame(connection, STORES),
-                sensors=read_frame(connection, SENSOR_METADATA),
-                lines=read_frame(connection, COUNTING_LINES),
-                regions=read_frame(connection, REGION_CONFIGURATIONS),
-                service=read_frame(connection, STORE_SERVICE),
-                places=pd.DataFrame(members(connection), columns=list(COLUMNS)),
-            )
+            return _roster(connection)
 
     def listing(self, words: Sequence[str] = ()) -> list[RegisteredCamera]:
         """The registered cameras that the words mean, by name, disabled ones included; no word: every one."""
@@ -200,11 +228,12 @@ class FleetRegistry:
             )
         return sorted(row["sensor_name"] for row in changing)
 
-    def remove(self, names: Sequence[str], *, with_data: bool = False) -> list[str]:
+    def remove(self, names: Sequence[str], *, now: datetime, with_data: bool = False) -> list[str]:
         """Removes cameras from the registry, all or none, with all that was stored of them; the names of those that are gone.
 
-        Names are whole names: what cannot be undone is not chosen by a pattern. Their stores stay. Raises ConfigurationError for
-        an unknown name, and for a camera of which something is stored unless `with_data`.
+        Names are whole names: what cannot be undone is not chosen by a pattern. Their stores stay. Who was told of an alert of
+        theirs that is open is told in the same transaction that it ends, at `now`. Raises ConfigurationError for an unknown name,
+        and for a camera of which something is stored unless `with_data`.
         """
         with self._database.transaction() as connection:
             self._execute(connection, "lock_registry", {})
@@ -222,7 +251,9 @@ class FleetRegistry:
                     f"Something is stored of {', '.join(holding)}, and would be lost; `retail-sensors cameras disable` stops "
                     "asking and keeps it, --with-data removes the camera and all that was stored of it."
                 )
-            self._execute(connection, "remove_cameras", {"ids": [row["id"] for row in rows]})
+            ids = [row["id"] for row in rows]
+            tell_removed(connection, ids, _roster(connection), now)
+            self._execute(connection, "remove_cameras", {"ids": ids})
             record(
                 connection,
                 [
@@ -408,6 +439,17 @@ class FleetRegistry:
     def _execute(self, connection: PgConnection, query: str, parameters: Mapping[str, Any]) -> None:
         with connection.cursor() as cursor:
             cursor.execute(queries("fleet")[query], parameters)
+
+
+def _roster(connection: PgConnection) -> Roster:
+    return Roster(
+        stores=read_frame(connection, STORES),
+        sensors=read_frame(connection, SENSOR_METADATA),
+        lines=read_frame(connection, COUNTING_LINES),
+        regions=read_frame(connection, REGION_CONFIGURATIONS),
+        service=read_frame(connection, STORE_SERVICE),
+        places=pd.DataFrame(members(connection), columns=list(COLUMNS)),
+    )
 
 
 def members(connection: PgConnection) -> list[Row]:

@@ -26,6 +26,7 @@ from retail_sensors.errors import ConfigurationError, DatabaseUnavailableError
 from retail_sensors.storage.database import SUPPORTED_SERVERS, Database
 from retail_sensors.storage.sqlfiles import sql_directory
 from retail_sensors.tables import TABLES
+from retail_sensors.tables.access import HIDDEN_COLUMNS
 from retail_sensors.tables.views import VIEWS
 
 VERSION_TABLE = {"version_table": "retail_alembic_version", "version_table_schema": "public"}
@@ -33,6 +34,12 @@ VERSION_TABLE = {"version_table": "retail_alembic_version", "version_table_schem
 
 LOCK = 0x7265_7461_696C
 """Advisory lock ("retail") of whoever changes the schema: one at a time on one database."""
+
+HIDES_COLUMNS, IS_HIDDEN = (
+    " Readers name its columns: `SELECT *` is refused, for some are hidden.",
+    " Hidden from readers.",
+)
+"""What the database says of a table with columns that readers do not have, and of such a column."""
 
 _SCHEMA = (
     "What cameras counted, and the figures made of it. Begin with the views: mv_realtime_dashboard is each camera and its store now, "
@@ -173,10 +180,13 @@ def comments() -> str:
     statements = [f"COMMENT ON SCHEMA retail IS {_literal(_SCHEMA)};"]
     for kind, relation in [("TABLE", table) for table in TABLES.values()] + [("VIEW", view) for view in VIEWS.values()]:
         name = f'retail."{relation.name}"'
-        statements.append(f"COMMENT ON {kind} {name} IS {_literal(relation.row)};")
+        hidden = HIDDEN_COLUMNS.get(relation.name, frozenset())
+        row = relation.row + (HIDES_COLUMNS if hidden else "")
+        statements.append(f"COMMENT ON {kind} {name} IS {_literal(row)};")
         for column in relation.columns:
             unit = f" Unit: {column.unit}." if column.unit else ""
-            statements.append(f'COMMENT ON COLUMN {name}."{column.name}" IS {_literal(column.description + unit)};')
+            text = column.description + unit + (IS_HIDDEN if column.name in hidden else "")
+            statements.append(f'COMMENT ON COLUMN {name}."{column.name}" IS {_literal(text)};')
     statements += [
         f"COMMENT ON FUNCTION retail.{path.stem} IS {_literal(_head_of(path))};"
         for path in sorted((sql_directory() / "functions").glob("*.sql"))

@@ -20,7 +20,8 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as PgConnection
 from psycopg2.extras import RealDictCursor
 
-from retail_sensors.analytics.notifications import NEWS, WAITS
+from retail_sensors.analytics.alert_rules import SEVERITIES
+from retail_sensors.analytics.notifications import FAILED_RUN_SEVERITY, FAILED_RUN_TYPE, NEWS, WAITS
 from retail_sensors.connectors.messages import Delivery, Message
 from retail_sensors.errors import ConfigurationError
 from retail_sensors.storage.alerts import store_of_name
@@ -188,6 +189,7 @@ class NotificationStore:
 
     def add(self, route: NewRoute) -> None:
         """Stores a new route. Raises ConfigurationError for what cannot be meant, and for a name that is taken."""
+        _check_failed_runs(route)
         with self._database.transaction() as connection:
             rules = [row["rule_name"] for row in _rows(connection, "names_of_rules", {})]
             for rule in route.rules:
@@ -232,6 +234,25 @@ class NotificationStore:
         with self._database.transaction() as connection:
             _known_route(connection, name)
             _execute(connection, "switch_route", {"name": name, "is_enabled": is_enabled})
+
+
+def _check_failed_runs(route: NewRoute) -> None:
+    """Refuses a route that asks for failed runs and would never be told of one (`analytics.notifications.Route`)."""
+    if "run_failed" not in route.events:
+        return
+    filters = {
+        "--severity": SEVERITIES.index(route.min_severity) > SEVERITIES.index(FAILED_RUN_SEVERITY),
+        "--organization": route.organization is not None,
+        "--store": route.store is not None,
+        "--rule": bool(route.rules),
+        "--type": bool(route.alert_types) and FAILED_RUN_TYPE not in route.alert_types,
+        "--camera": bool(route.cameras),
+    }
+    if against := [option for option, is_against in filters.items() if is_against]:
+        raise ConfigurationError(
+            f"A failed run is a {FAILED_RUN_SEVERITY} of type {FAILED_RUN_TYPE}, and of no organization, store, rule or camera: with "
+            f"{', '.join(against)} route {route.name} would never be told of one; make a route of its own for run_failed."
+        )
 
 
 def _known_route(connection: PgConnection, name: str) -> dict[str, Any]:

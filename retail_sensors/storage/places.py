@@ -142,7 +142,7 @@ class FleetPlaces:
         except ValueError as error:
             raise ConfigurationError(f"{error}.") from None
         with self._changing() as connection:
-            carried = {known for row in _rows(connection, "members") for known in row["tags"]}
+            carried = {known for row in _rows(connection, "registered_cameras", "fleet") for known in row["tags"]}
             if not is_set and tag not in carried:
                 near = did_you_mean(tag, sorted(carried)).replace(";", ",")
                 raise ConfigurationError(f"No camera carries the tag {tag!r}{near or '.'}")
@@ -219,14 +219,14 @@ def _assign(connection: PgConnection, rows: Sequence[Row], wanted: Mapping[str, 
 
 def _chosen(connection: PgConnection, words: Sequence[str]) -> list[Row]:
     """The cameras that the words mean, with their places; no word: all of them."""
-    rows = _rows(connection, "members")
+    rows = _rows(connection, "registered_cameras", "fleet")
     names = set(chosen_of(rows, words))
     return [row for row in rows if row["sensor_name"] in names]
 
 
-def _rows(connection: PgConnection, query: str) -> list[Row]:
+def _rows(connection: PgConnection, query: str, file: str = "places") -> list[Row]:
     with connection.cursor(cursor_factory=RealDictCursor) as cursor:
-        cursor.execute(queries("places")[query])
+        cursor.execute(queries(file)[query])
         return [dict(row) for row in cursor.fetchall()]
 
 

@@ -6,18 +6,30 @@ The statements stand in `sql/queries/realtime.sql`; what is made of the frames b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pandas as pd
 from psycopg2.extensions import connection as PgConnection
 
+from retail_sensors.analytics.realtime import changed_flags
+from retail_sensors.connectors.base import Outcome
 from retail_sensors.storage.collections import CollectedWindow, store_collection
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.merge import MergeResult, merge_frame
 from retail_sensors.storage.sqlfiles import queries
-from retail_sensors.tables import VCA_ALARM_STATUS
+from retail_sensors.tables import VCA_ALARM_STATUS, Table
 from retail_sensors.tables.realtime import REALTIME_ANALYTICS
+
+
+@dataclass(frozen=True, slots=True)
+class FlagChanges:
+    """Cameras whose alarm flags have changed, with the new flags, by the minute of the reading; and the newest reading looked at."""
+
+    by_minute: Mapping[datetime, list[tuple[str, tuple[int | None, ...]]]]
+    until: datetime
+
 
 _DAY = timedelta(days=1, hours=2)
 """An occupancy day has up to 25 hours, and its first hour may have begun a little before."""
@@ -52,6 +64,35 @@ def store_minutes(database: Database, collected: CollectedWindow, rows: pd.DataF
     with database.transaction() as connection:
         store_collection(connection, VCA_ALARM_STATUS, collected, asset=VCA_ALARM_STATUS.name, run_id=None)
         return merge_frame(connection, REALTIME_ANALYTICS, rows, asset=REALTIME_ANALYTICS.name, mode="merge")
+
+
+def store_look(database: Database, table: Table, collected: CollectedWindow) -> None:
+    """Stores what a look at cameras without the alarm status brought, and what became of asking."""
+    with database.transaction() as connection:
+        store_collection(connection, table, collected, asset=table.name, run_id=None)
+
+
+def last_asked(database: Database, sensors: Sequence[str], now: datetime) -> dict[str, tuple[datetime, Outcome]]:
+    """When each of the cameras was last asked anything in the hours before, and what became of it; without those that were not."""
+    rows = database.fetch(queries("realtime")["last_asked"], {"sensors": list(sensors), "now": now})
+    return {sensor: (asked_at, Outcome(outcome)) for sensor, asked_at, outcome in rows}
+
+
+def changes_since(database: Database, sensors: Sequence[str], since: datetime, now: datetime) -> FlagChanges:
+    """Which of the cameras' stored readings after `since` have other alarm flags than the reading before, by minute."""
+    with database.transaction() as connection:
+        frame = _frame(connection, "flags_since", {"sensors": list(sensors), "since": since, "now": now})
+    frame["minute"] = frame["period_end"] // 60
+    frame = frame.drop_duplicates(["sensor_id", "minute"], keep="last", ignore_index=True)
+    before = frame.groupby("sensor_id").shift().assign(sensor_id=frame["sensor_id"])
+    new = frame[frame["is_new"].astype(bool)]
+    by_minute = {
+        datetime.fromtimestamp(cast("int", minute) * 60, UTC): changed
+        for minute, readings in new.groupby("minute")
+        if (changed := changed_flags(readings, before.loc[readings.index]))
+    }
+    until = datetime.fromtimestamp(int(new["period_end"].max()), UTC) if len(new) else since
+    return FlagChanges(by_minute, until)
 
 
 def _frame(connection: PgConnection, query: str, parameters: Mapping[str, Any]) -> pd.DataFrame:

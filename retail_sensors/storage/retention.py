@@ -62,6 +62,9 @@ _FORECASTS = "forecasts read 70 weeks of it"
 _YEAR = "days are compared with those of the year before"
 _JUDGED = "how good they were is judged anew for the last 10 days"
 _FORECAST_IS_OVER = "target_time < {before}"
+_INPUTS = "forecasts read 70 weeks, and figures are computed anew from it"
+_HAS_ENDED = "resolved AND NOT EXISTS (SELECT FROM retail.notifications AS n WHERE n.alert_id = alerts_generated.id)"
+_IS_NOT_IN_USE = "trained_to < (SELECT max(m.trained_to) FROM retail.prediction_model AS m)"
 
 RULES: Mapping[str, Rule] = {
     "people_counting_raw": Rule("timestamp", 245, _ESTIMATES),
@@ -98,8 +101,17 @@ RULES: Mapping[str, Rule] = {
     "queue_performance_daily": Rule("date", 45, _COMPUTED),
     "anomalies_detected": Rule("date", 45, "anomalies of the last month are looked for anew each night"),
     "prediction_accuracy": Rule("date", 45, _COMPUTED),
+    "alerts_generated": Rule(
+        "timestamp", 60, "what a person has resolved is not raised again by the evidence of the last weeks", _HAS_ENDED
+    ),
+    "pos_transactions": Rule("hour_start", 510, _INPUTS),
+    "staff_hours": Rule("hour_start", 510, _INPUTS),
+    "weather_hourly": Rule("hour_start", 510, _INPUTS),
+    "queue_ground_truth": Rule("hour_start", 510, _INPUTS),
+    "prediction_model": Rule("trained_to", 45, "forecasts of the last weeks are made anew with it", _IS_NOT_IN_USE),
+    "fleet_changes": Rule("changed_at", 31, "who changed what is asked of the last weeks"),
 }
-"""The tables that may have a policy: those that grow with time and that nothing else hangs on."""
+"""The tables that may have a policy: those that grow with time. An alert on which a message hangs goes after the message."""
 
 
 class RetentionBusyError(RetailSensorsError):

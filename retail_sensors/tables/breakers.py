@@ -33,7 +33,12 @@ CAMERA_BREAKERS = Table(
             nullable=False,
         ),
         Column("last_failed_at", Kind.TIMESTAMP, "When that question was asked.", nullable=False),
-        Column("run_id", Kind.TEXT, "The run that asked it: a run counts once.", nullable=False),
+        Column(
+            "run_id",
+            Kind.TEXT,
+            "The runs that were counted last, that of the newest question first, separated by commas: a run counts once.",
+            nullable=False,
+        ),
         updated_at(),
     ),
 )

@@ -81,7 +81,7 @@ NOTIFICATIONS = Table(
             "event",
             Kind.TEXT,
             "What is told: `raised`, `severity_raised`, `escalated`, `resolved`, `run_failed`; `summary`: what quiet hours held "
-            "back; `test`.",
+            "back, or the end of alerts whose camera was removed; `test`.",
             nullable=False,
         ),
         Column("alert_id", Kind.UUID, "The alert, `alerts_generated.id`. NULL: the message is not about one alert."),

@@ -91,7 +91,7 @@ SENSOR_METADATA = Table(
         Column(
             "clock_offset_seconds",
             Kind.DOUBLE,
-            "Its clock minus ours as last seen. NULL: never said.",
+            "Its clock minus ours at its newest answer. NULL: that told no time, or it never answered.",
             unit="s",
             is_generated=True,
         ),

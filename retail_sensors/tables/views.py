@@ -204,7 +204,8 @@ REALTIME_DASHBOARD = View(
         Column(
             "current_occupancy",
             Kind.INTEGER,
-            "People inside the store, `retail.calculate_current_occupancy`. NULL with the reason in `quality`.",
+            "People inside the store, `retail.calculate_current_occupancy`. NULL with the reason in `quality`: "
+            "`part_of_store` where you were granted cameras of it and not the store.",
             unit="people",
         ),
         Column("occupancy_last_update", Kind.TIMESTAMP, "Until when they were counted. NULL as current_occupancy."),
@@ -303,7 +304,8 @@ TABLE_SIZES = View(
         Column(
             "oldest_at",
             Kind.TIMESTAMP,
-            "Time of the oldest row that you may see; a date as its midnight in UTC. NULL: none, or not told.",
+            "Time of the oldest row that you may see: the instant or date in its key, else the first instant that each row has; "
+            "a date as its midnight in UTC. NULL: no row, or no time in it.",
         ),
         Column("newest_at", Kind.TIMESTAMP, "The same of the newest row."),
     ),

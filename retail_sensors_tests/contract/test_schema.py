@@ -13,10 +13,12 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from retail_sensors.settings import Settings
+from retail_sensors.storage import migrations
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.merge import PARTITIONED
 from retail_sensors.storage.sqlfiles import queries, sql_directory
-from retail_sensors.tables import TABLES, Table
+from retail_sensors.tables import TABLES, Kind, Table
+from retail_sensors.tables.access import HIDDEN_COLUMNS
 from retail_sensors.tables.keys import references
 from retail_sensors.tables.views import VIEWS
 
@@ -35,6 +37,13 @@ SELECT c.relname, k.contype::text AS kind, pg_get_constraintdef(k.oid) AS defini
 FROM pg_constraint AS k
 JOIN pg_class AS c ON c.oid = k.conrelid
 WHERE c.relnamespace = 'retail'::regnamespace AND NOT c.relispartition
+"""
+RULES_OF_ONE_COLUMN = """
+SELECT c.relname, a.attname, pg_get_expr(k.conbin, k.conrelid)
+FROM pg_constraint AS k
+JOIN pg_class AS c ON c.oid = k.conrelid
+JOIN pg_attribute AS a ON a.attrelid = c.oid AND k.conkey = ARRAY[a.attnum]
+WHERE c.relnamespace = 'retail'::regnamespace AND NOT c.relispartition AND k.contype = 'c'
 """
 RELATIONS = """
 SELECT c.relname, c.relkind = 'p' AS partitioned, pg_get_partkeydef(c.oid) AS partition_key,
@@ -119,10 +128,14 @@ def test_identities_of_others_are_foreign_keys(catalog: Catalog, table: Table) -
 
 @each_table()
 def test_comments_are_the_descriptions(catalog: Catalog, table: Table) -> None:
-    assert catalog.relations[table.name][2] == table.row
+    hidden = HIDDEN_COLUMNS.get(table.name, frozenset())
+    assert catalog.relations[table.name][2] == table.row + (migrations.HIDES_COLUMNS if hidden else "")
     comments = {name: row[4] for name, row in catalog.of(table).items()}
     assert comments == {
-        column.name: column.description + (f" Unit: {column.unit}." if column.unit else "") for column in table.columns
+        column.name: column.description
+        + (f" Unit: {column.unit}." if column.unit else "")
+        + (migrations.IS_HIDDEN if column.name in hidden else "")
+        for column in table.columns
     }
 
 
@@ -140,6 +153,78 @@ def test_counts_and_shares_have_a_range(catalog: Catalog, table: Table) -> None:
     for column in table.columns:
         if column.is_count or column.name in ("data_completeness", "data_quality_score", "in_out_residual"):
             assert column.name in checks, f"{column.name} has no CHECK"
+
+
+BEYOND_A_SHARE = {
+    "capture_rate_percent": "more may come in than passed by: the line outside misses people",
+    "utilization": "more may be inside than are allowed",
+    "current_occupancy_percent": "as utilization",
+    "entry_to_checkout_rate": "more may pay than came in: families come in as one, or a door is not counted",
+    "overall_conversion_rate": "as entry_to_checkout_rate",
+    "wape": "forecasts may be off by more than what came",
+    "skill": "1 is the best, and there is no worst",
+    "deviation_percent": "a count may be far above what was expected",
+    "error_percentage": "as deviation_percent",
+    "dow_avg_comparison": "a change, and growth has no end",
+    "wow_change_percent": "as dow_avg_comparison",
+    "mom_change_percent": "as dow_avg_comparison",
+    "yoy_change_percent": "as dow_avg_comparison",
+    "in_out_residual": "more may go out than came in: from -1 to 1",
+}
+"""Ratios and percentages that are no share of a whole, and why."""
+
+EVERY_NUMBER = [
+    (table, column)
+    for table in TABLES.values()
+    for column in table.columns
+    if column.kind in (Kind.DOUBLE, Kind.NUMERIC) or column.unit in ("ratio", "%")
+]
+# What is bounded by the columns beside it only, which are bounded themselves.
+BETWEEN_OTHERS = {"confidence_interval_lower", "confidence_interval_upper", "lower_95", "off_peak_traffic"}
+
+
+def test_no_number_is_none_and_every_share_is_a_share(server_url: str, template_database: str) -> None:
+    """The rules themselves are asked, with a value alone in its row: which of a few values does each column take?"""
+    url = make_url(server_url).set(database=template_database).render_as_string(hide_password=False)
+    database = Database(Settings(database_url=url))
+    rules: dict[tuple[str, str], list[str]] = {}
+    try:
+        for table, column, rule in database.fetch(RULES_OF_ONE_COLUMN):
+            rules.setdefault((table, column), []).append(rule)
+        for table, column in EVERY_NUMBER:
+            if column.name in BETWEEN_OTHERS:
+                continue
+            # A ratio goes to 1, a percentage to 100.
+            most = 100 if column.unit == "%" else 1
+            tried = ["NaN", "Infinity", str(most + 0.5), str(-most - 0.5)]
+            asked = " AND ".join(f"coalesce({rule}, true)" for rule in rules.get((table.name, column.name), ["true"]))
+            taken = {
+                value
+                for value, is_taken in database.fetch(
+                    f'SELECT v.said, (SELECT {asked} FROM (SELECT v.said::{column.kind.postgres}) AS r ("{column.name}"))'
+                    f" FROM unnest(ARRAY{tried}) AS v (said)"
+                )
+                if is_taken
+            }
+            where = f"{table.name}.{column.name}"
+            assert not taken & {"NaN", "Infinity"}, (
+                f"{where} takes {taken}: a number that is none is NULL with a reason"
+            )
+            if column.unit in ("ratio", "%") and column.name not in BEYOND_A_SHARE:
+                assert not taken, f"{where} is in {column.unit} and takes {taken}: give it a range, or a reason above"
+    finally:
+        # A template can be copied only while nobody is connected to it.
+        database.dispose()
+    named = {column.name for _, column in EVERY_NUMBER if column.unit in ("ratio", "%")}
+    assert set(BEYOND_A_SHARE) <= named
+
+
+def test_a_rule_is_called_by_a_sentence(database: Database) -> None:
+    rules = database.fetch(
+        "SELECT DISTINCT k.conname FROM pg_constraint AS k JOIN pg_class AS c ON c.oid = k.conrelid"
+        " WHERE c.relnamespace = 'retail'::regnamespace AND k.contype = 'c' AND k.conname ~ '_check[0-9]*$'"
+    )
+    assert rules == [], "Postgres made this name up; say what holds"
 
 
 def test_views_are_those_declared_with_their_columns(database: Database) -> None:

@@ -480,6 +480,107 @@ def test_partitions_and_statistics_are_shut(tenants: Site) -> None:
         assert "Filter" not in plan
 
 
+EVIL = (
+    "CREATE FUNCTION pg_temp.evil(v pg_catalog.timestamptz) RETURNS boolean LANGUAGE plpgsql AS"
+    " $$ BEGIN RAISE NOTICE 'runs as %', current_user; RETURN true; END $$;"
+    "CREATE DOMAIN pg_temp.timestamptz AS pg_catalog.timestamptz CHECK (pg_temp.evil(VALUE));"
+    "CREATE DOMAIN pg_temp.text AS pg_catalog.text CHECK (pg_temp.evil(pg_catalog.now()));"
+    "CREATE DOMAIN pg_temp.uuid AS pg_catalog.uuid CHECK (pg_temp.evil(pg_catalog.now()));"
+    "CREATE DOMAIN pg_temp.jsonb AS pg_catalog.jsonb CHECK (pg_temp.evil(pg_catalog.now()));"
+    "CREATE TEMP TABLE user_sensor_access AS SELECT 'ana'::pg_catalog.text AS user_id"
+)
+"""Types and a table of the caller's that bear the names of others; whoever comes across one runs the caller's code."""
+
+
+@pytest.mark.parametrize(
+    ("group", "statement"),
+    [
+        ("retail_ingest", "SELECT retail.ensure_month_partitions('people_counting_raw', now(), now())"),
+        (
+            "retail_transform",
+            "INSERT INTO retail.store_hourly (store_id, hour_start, utilization, avg_occupancy, is_open, data_completeness,"
+            " is_provisional, quality) SELECT id, date_trunc('hour', now()) - interval '1 hour', 1.5, 99, true, 1, false, '{}'"
+            " FROM retail.stores",
+        ),
+        ("retail_reader", "SELECT * FROM retail.mv_realtime_dashboard"),
+        ("retail_reader", "SELECT * FROM retail.detect_anomalies()"),
+        ("retail_writer", "UPDATE retail.pos_transactions SET transactions = 11"),
+    ],
+)
+def test_no_code_of_the_callers_runs_with_the_owners_rights(
+    tenants: Site, ids: dict[str, Any], group: str, statement: str
+) -> None:
+    """What a function with its owner's rights calls by a bare name is Postgres' own, though the caller has one of that name."""
+    with user(tenants, "ana", group) as caller:
+        caller.connection.cursor().execute(EVIL)
+        caller.fetch(statement)
+        assert "runs as" not in "".join(caller.connection.notices)
+        # The trap itself works.
+        caller.fetch("SELECT pg_catalog.now()::pg_temp.timestamptz")
+        assert f"runs as {group}" in "".join(caller.connection.notices)
+
+
+def test_estimates_of_rows_tell_no_names(tenants: Site, ids: dict[str, Any]) -> None:
+    """EXPLAIN tells what Postgres reckons with: of a name the same, wherever it would stand among those of all tenants."""
+    with fresh_database(tenants.url, make_url(tenants.url).database or "") as url:
+        site = Site(url, tenants.home)
+        site.execute(
+            "INSERT INTO retail.stores (organization_id, store_name, timezone) SELECT o.id, 'secret ' || n, 'UTC'"
+            " FROM retail.organizations AS o, generate_series(1, 200) AS n WHERE organization_name = 'East'; ANALYZE retail.stores"
+        )
+        with user(site, "ana") as ana:
+            plans = {
+                "".join(
+                    row[0] for row in ana.fetch("EXPLAIN SELECT * FROM retail.stores WHERE store_name < %s", (name,))
+                ).replace(f"'{name}'", "a name")
+                for name in ("a", "secret 150", "secret 170", "z")
+            }
+            assert len(plans) == 1
+
+
+def test_people_in_a_store_are_not_told_of_one_of_its_doors(tenants: Site) -> None:
+    """Cai was granted one camera: what came by it is no count of the people inside."""
+    occupancy = "SELECT count(current_occupancy), min(reason) FROM retail.calculate_current_occupancy(p_at => %s)"
+    noon = (datetime(2025, 10, 14, 8, tzinfo=UTC),)
+    with user(tenants, "cai") as cai, user(tenants, "ben") as ben:
+        assert cai.fetch(occupancy, noon) == [(0, "part_of_store")]
+        assert ben.fetch(occupancy, noon) == [(1, None)]
+        assert cai.fetch(
+            "SELECT current_occupancy, quality ->> 'current_occupancy' FROM retail.mv_realtime_dashboard"
+        ) == [(None, "part_of_store")]
+
+
+def test_the_analyst_is_told_why_a_table_cannot_be_read_whole(tenants: Site) -> None:
+    with user(tenants, "ana") as ana:
+        for name, hidden in HIDDEN_COLUMNS.items():
+            assert "permission denied" in ana.refused(f"SELECT * FROM retail.{name}")
+            [(said,)] = ana.fetch("SELECT obj_description(%s::regclass)", (f"retail.{name}",))
+            assert "`SELECT *` is refused" in said
+            shown = ", ".join(f'"{column}"' for column in TABLES[name].names if column not in hidden)
+            assert isinstance(ana.fetch(f"SELECT {shown} FROM retail.{name}"), list)
+        # A month says which table is to be asked.
+        unsaid = (
+            "SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'retail'::regnamespace AND c.relispartition"
+            " AND c.relkind = 'r' AND obj_description(c.oid) IS NULL"
+        )
+        assert ana.fetch(unsaid) == []
+
+
+def test_a_view_that_asks_by_a_text_asks_with_the_readers_rights(tenants: Site) -> None:
+    ages = "SELECT table_name, oldest_at, newest_at FROM retail.table_sizes WHERE oldest_at IS NOT NULL"
+    with user(tenants, "ana") as ana, user(tenants, "stranger") as stranger, user(tenants, None) as nobody:
+        seen = {name: span for name, *span in ana.fetch(ages)}
+        whole = {name: span for name, *span in tenants.fetch(ages)}
+        for name in ("people_counting_raw", "collection_log", "store_hourly", "hourly_analytics", "daily_analytics"):
+            key = TABLES[name].time_column
+            assert [tuple(seen[name])] == ana.fetch(
+                f'SELECT min("{key}")::timestamptz, max("{key}")::timestamptz FROM retail.{name}'
+            ), name
+        assert len(whole) > len(seen) > 15
+        assert {name for name, *_ in stranger.fetch(ages)} <= SHARED_TABLES | {"alert_rules"}
+        assert nobody.fetch(ages) == []
+
+
 def test_nobody_grants_himself_anything(tenants: Site, ids: dict[str, Any]) -> None:
     grant = "INSERT INTO retail.user_sensor_access (user_id, store_id, granted_by) VALUES ('ana', %s, 'ana')"
     for group in ("retail_reader", "retail_writer", "retail_ingest", "retail_transform"):

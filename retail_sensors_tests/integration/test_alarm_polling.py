@@ -188,6 +188,62 @@ def test_changed_flags_ask_for_the_running_hour_of_their_cameras_only(operator: 
         assert event.metadata["cameras answered"].value == 3
 
 
+def test_a_change_of_flags_outlives_the_process_that_stored_it(operator: Operator) -> None:
+    clock = [utc("2025-06-12T05:00")]
+    with shops(clock, sum=1) as fleet:
+        operator.site.register(fleet)
+        assert operator.tick(alarm_polling, clock[0]) == []
+        before = operator.cursors[alarm_polling.name]
+        clock[0] = NOON + 10 * MINUTE
+        (lost,) = operator.tick(alarm_polling, clock[0])
+        # Dead after storing: neither request nor cursor came to anything. It is asked for again, in the same minute or later.
+        for instant in (clock[0] + MINUTE / 3, clock[0] + MINUTE):
+            operator.cursors[alarm_polling.name] = before
+            (again,) = operator.tick(alarm_polling, instant)
+            assert (again.run_key, again.run_config) == (lost.run_key, lost.run_config)
+            assert again.tags == lost.tags
+        assert operator.tick(alarm_polling, clock[0] + 2 * MINUTE) == []
+        # After an hour the schedules have brought what it was about.
+        operator.cursors[alarm_polling.name] = before
+        assert operator.tick(alarm_polling, clock[0] + 2 * HOUR) == []
+
+
+def test_a_camera_without_alarm_status_that_dies_at_night_is_reported_within_a_quarter_of_an_hour(
+    operator: Operator,
+) -> None:
+    died = utc("2025-06-12T02:00")
+    clock = [died]
+    with shops(clock) as fleet:
+        operator.site.register(
+            fleet,
+            {"lisbon": {"endpoints": ["people_counting"]}, "east": {"endpoints": ["heatmap_temporal"]}},
+            by_the_hour=True,
+        )
+        operator.site.execute("UPDATE retail.sensor_metadata SET created_at = '2025-06-01Z'")
+        asked = {"lisbon": list[int](), "east": list[int]()}
+
+        def tick(minute: int) -> None:
+            clock[0] = died + minute * MINUTE
+            before = {name: fleet.served(name).connections for name in asked}
+            operator.tick(alarm_polling, clock[0])
+            for name, minutes_asked in asked.items():
+                if fleet.served(name).connections > before[name]:
+                    minutes_asked.append(minute)
+
+        tick(0)
+        assert operator.site.outcomes("lisbon") == {"ok": 2}
+        assert operator.site.outcomes("east", Endpoint.HEATMAP_TEMPORAL) == {"ok": 1}
+        fleet.set_faults("lisbon", [Fault(FaultKind.SLOW, delay_seconds=30)])
+        operator.site.environment["RETAIL_SENSORS_REQUEST_TIMEOUT_SECONDS"] = "0.3"
+        for minute in range(1, 13):
+            tick(minute)
+        # Who answers is looked at every five minutes, who does not each minute.
+        assert asked == {"lisbon": [0, 5, 6, 7, 8, 9, 10, 11, 12], "east": [0, 5, 10]}
+        assert operator.run("alerts", {}, died + 12 * MINUTE).success
+        told = "SELECT s.sensor_name FROM retail.alerts_generated JOIN retail.sensor_metadata AS s ON s.id = sensor_id"
+        assert operator.site.fetch(f"{told} WHERE rule_name = 'camera_offline'") == [("lisbon",)]
+
+
 def test_a_hanging_camera_is_recorded_in_time_and_keeps_nobody_waiting(operator: Operator) -> None:
     clock = [NOON]
     with shops(clock) as fleet:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from retail_sensors.cli.backfill import NO_PASSWORD, NOT_MEASURED, duration
+from retail_sensors.backfill_plan import NO_PASSWORD, NOT_MEASURED
+from retail_sensors.cli.backfill import duration
 from retail_sensors.connectors.base import TimeWindow
 from retail_sensors.simulator.fleet import SimulatedFleet, running
 from retail_sensors_tests.installations import PASSWORD_VARIABLE, Site, small_fleet

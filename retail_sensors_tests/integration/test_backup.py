@@ -152,16 +152,29 @@ def test_what_others_keep_in_the_database_is_not_touched(copy: Site, tmp_path: P
     assert "These views outside of schema retail read it and would be lost: public.theirs." in sentence
 
 
-def test_roles_that_the_data_is_granted_to_are_made(copy: Site, empty: Site, tmp_path: Path) -> None:
-    role = f"reader_{uuid.uuid4().hex[:8]}"
-    copy.execute(f"CREATE ROLE {role}; GRANT SELECT ON retail.stores TO {role}")
+@pytest.mark.parametrize("form", ["reader_{}", "retail-Reader {}", 'O\'Hara "the, {}" $$ \\'])
+def test_roles_that_the_data_is_granted_to_are_made(copy: Site, empty: Site, tmp_path: Path, form: str) -> None:
+    names = [form.format(f"{kind}{uuid.uuid4().hex[:8]}") for kind in ("a", "b", "c")]
+    granted, let_in, later = (f'"{name.replace(chr(34), chr(34) * 2)}"' for name in names)
+    roles = f"{granted}, {let_in}, {later}"
+    copy.execute("; ".join(f"CREATE ROLE {role}" for role in (granted, let_in, later)))
+    copy.execute(
+        f"GRANT SELECT ON retail.stores TO {granted} WITH GRANT OPTION;"
+        f" CREATE POLICY theirs ON retail.holidays FOR SELECT TO {granted}, {let_in} USING (true);"
+        f" ALTER DEFAULT PRIVILEGES IN SCHEMA retail GRANT SELECT ON TABLES TO {later}"
+    )
     try:
         done(copy.run("db", "backup", tmp_path / "retail.dump"))
-        copy.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+        copy.execute(f"DROP OWNED BY {roles}; DROP ROLE {roles}")
         done(empty.run("db", "restore", tmp_path / "retail.dump"))
-        assert empty.fetch(f"SELECT has_table_privilege('{role}', 'retail.stores', 'SELECT')") == [(True,)]
+        known = dict(empty.fetch("SELECT rolname, rolcanlogin FROM pg_roles"))
+        assert [known.get(name) for name in names] == [False, False, False]
+        readers = (
+            "SELECT grantee::regrole::text FROM pg_class, aclexplode(relacl) WHERE relname = 'stores' AND is_grantable"
+        )
+        assert (granted.strip('"'),) in [(name.strip('"'),) for (name,) in empty.fetch(readers)]
     finally:
-        empty.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+        empty.execute(f"DROP OWNED BY {roles}; DROP ROLE {roles}")
 
 
 def test_an_owner_without_privileges_backs_up_everything_and_a_reader_nothing(

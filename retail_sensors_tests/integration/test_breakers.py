@@ -129,6 +129,18 @@ def test_an_outage_of_three_runs_opens_and_an_answer_recovers_in_its_own_sweep(
         assert fleet.served("door").requests == 2 * 7
 
 
+def test_two_runs_beside_each_other_open_nothing(database_url: str, tmp_path: Path) -> None:
+    with shop(database_url, tmp_path / "home", "back") as (sweeper, fleet):
+        fleet.set_faults("back", [Fault(FaultKind.REFUSED)])
+        for endpoint in (PEOPLE, REGIONS, PEOPLE):
+            for run in ("run a", "run b"):
+                sweeper.now += timedelta(seconds=10)
+                sweeper.sweep(run, endpoint=endpoint)
+        assert sweeper.site.fetch(STATE) == [("closed", 2, "refused", None)]
+        sweeper.sweeps(1)
+        assert sweeper.site.fetch(STATE)[0][:2] == ("open", 3)
+
+
 def test_who_asks_in_full_gets_an_answer_and_an_answer_closes(database_url: str, tmp_path: Path) -> None:
     with shop(database_url, tmp_path / "home", "back") as (sweeper, fleet):
         fleet.set_faults("back", [Fault(FaultKind.REFUSED)])

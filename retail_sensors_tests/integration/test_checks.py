@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import dagster as dg
 import pytest
 
 from retail_sensors.checks import ASSET_CHECKS
+from retail_sensors.checks.ahead import AHEAD_CHECKS
+from retail_sensors.checks.counts import COUNT_CHECKS
 from retail_sensors.definitions import build_defs
 from retail_sensors.partitions import day_key, hour_key, range_tags
 from retail_sensors.resources.clock import ClockResource
@@ -49,6 +52,15 @@ def run(site: Site, job: str, *keys: str, now: datetime | None = None, **choice:
             raise_on_error=False,
             **choice,
         )
+    return of(result.get_asset_check_evaluations())
+
+
+def alone(site: Site, now: datetime, checks: Sequence[dg.AssetChecksDefinition] = ASSET_CHECKS) -> Said:
+    """What checks say that are run by themselves, without partitions, at an instant."""
+    job = dg.define_asset_job("checks_alone", selection=dg.AssetSelection.checks(*checks))
+    defs = dg.Definitions.merge(build_defs(clock=At(instant=now.isoformat())), dg.Definitions(jobs=[job]))
+    with site.entered(RecordedInMemory) as installation:
+        result = defs.resolve_job_def("checks_alone").execute_in_process(instance=installation.dagster_instance())
     return of(result.get_asset_check_evaluations())
 
 
@@ -113,22 +125,22 @@ def test_a_run_says_which_camera_is_silent_since_when(site: Site, fleet: Simulat
 def test_one_partition_none_and_a_choice_of_assets(site: Site) -> None:
     said = run(site, "collect_hours", hour_key(START))
     assert said["people_counting_raw", "complete"].metadata["hours asked"].value == 3
-    assert said["people_counting_raw", "complete"].partition == hour_key(START)
     assert {asset for asset, _ in said} == {
         "people_counting_raw",
         "regional_counting_raw",
         "heatmap_temporal_raw",
         "vca_alarm_status",
+        "imputed_hours",
+        "hourly_analytics",
+        "queue_analytics",
         "store_hourly",
     }
     chosen = run(site, "collect_hours", *hours(START, 2), asset_selection=[dg.AssetKey("heatmap_temporal_raw")])
     assert {asset for asset, _ in chosen} == {"heatmap_temporal_raw"}
-    with site.entered(RecordedInMemory) as installation:
-        alone = build_defs(clock=At(instant=(START + HOUR).isoformat()))
-        job = dg.define_asset_job("checks_alone", selection=dg.AssetSelection.checks(*ASSET_CHECKS))
-        defs = dg.Definitions.merge(alone, dg.Definitions(jobs=[job]))
-        result = defs.resolve_job_def("checks_alone").execute_in_process(instance=installation.dagster_instance())
-    said = of(result.get_asset_check_evaluations())
+    # Checks that share a step are run for the assets that a run makes.
+    chosen = run(site, "hourly_figures", *hours(START, 2), asset_selection=[dg.AssetKey("hourly_analytics")])
+    assert {asset for asset, _ in chosen} == {"hourly_analytics"}
+    said = alone(site, START + HOUR)
     assert said["people_counting_raw", "complete"].metadata["hours asked"].value == 3
 
 
@@ -183,17 +195,85 @@ def test_a_reset_camera_and_hours_that_cannot_be_are_told(
     store(database, PEOPLE_COUNTING_RAW, reading(camera, at[-1], line1_in=400, line1_out=0))
     store(database, PEOPLE_COUNTING_RAW, reading(camera, at[-1], line1_in=0, line1_out=0), run_id="another")
     site = Site(database_url, tmp_path / "home")
-    defs = build_defs(clock=At(instant=datetime(2025, 11, 7, 23, 30, tzinfo=UTC).isoformat()))
-    job = dg.define_asset_job("checks_alone", selection=dg.AssetSelection.checks(ASSET_CHECKS[0]))
-    with site.entered(RecordedInMemory) as installation:
-        result = (
-            dg.Definitions.merge(defs, dg.Definitions(jobs=[job]))
-            .resolve_job_def("checks_alone")
-            .execute_in_process(instance=installation.dagster_instance())
-        )
-    said = of(result.get_asset_check_evaluations())
+    said = alone(site, datetime(2025, 11, 7, 23, 30, tzinfo=UTC), ASSET_CHECKS[:1])
     assert said["people_counting_raw", "not_lowered"].description == "lower readings were set aside: door in 1 hour"
     assert said["people_counting_raw", "plausible"].description == (
         "door 2025-11-07 10:00: 400 people, 15 are usual; door 2025-11-07: 400 people in and nobody out all day"
     )
     assert said["people_counting_raw", "complete"].description == "0 of 1 cameras complete; door was not asked"
+
+
+def test_figures_that_do_not_agree_with_what_they_are_made_of_are_named(site: Site, database: Database) -> None:
+    now = START + 26 * HOUR
+    run(site, "collect_hours", *hours(START - 8 * HOUR, 33), now=now)
+    day = day_key(START.date())
+    said = run(site, "daily_figures", day, day, now=now)
+    compared = {
+        asset: said[asset, "adds_up"].metadata["rows compared"].value
+        for asset in ("daily_analytics", "store_daily", "regional_analytics", "kpi_metrics")
+    }
+    for asset in compared:
+        assert said[asset, "adds_up"].passed, said[asset, "adds_up"].description
+    assert compared == {"daily_analytics": 3, "store_daily": 2, "regional_analytics": 12, "kpi_metrics": 2}
+
+    noon = {"noon": START + 10 * HOUR}
+    with database.transaction() as connection, connection.cursor() as cursor:
+        lisbon = "(SELECT id FROM retail.sensor_metadata WHERE sensor_name = 'lisbon')"
+        cursor.execute(
+            "UPDATE retail.hourly_analytics SET total_entries = total_entries + 1, region_counts = region_counts || '{\"1\": 9999}'"
+            f" WHERE hour_start = %(noon)s AND sensor_id = {lisbon}",
+            noon,
+        )
+        cursor.execute(
+            "DELETE FROM retail.kpi_metrics WHERE metric_name = 'entries' AND scope_id IN"
+            f" (SELECT store_id FROM retail.sensor_metadata WHERE id = {lisbon})"
+        )
+        cursor.execute(
+            "INSERT INTO retail.imputed_hours (sensor_id, hour_start, entries, exits, quality, method, donors)"
+            f" VALUES ({lisbon}, %(noon)s, 9999, 0, 'estimated', 'like_days', '{{}}')",
+            noon,
+        )
+    said = alone(site, now, COUNT_CHECKS)
+    wrong = {key: one.description for key, one in said.items() if key[1] in ("adds_up", "plausible") and not one.passed}
+    assert wrong == {
+        ("hourly_analytics", "adds_up"): "does not agree with its lines: lisbon in 1 row",
+        ("store_hourly", "adds_up"): "does not agree with its cameras: Lisbon in 1 row",
+        ("daily_analytics", "adds_up"): "does not agree with its hours: lisbon in 1 row",
+        ("regional_analytics", "adds_up"): "does not agree with its hours: lisbon region 1 in 1 row",
+        ("kpi_metrics", "adds_up"): "does not agree with its day: Lisbon in 1 row",
+        ("imputed_hours", "plausible"): wrong["imputed_hours", "plausible"],
+    }
+    assert "9999 people estimated" in str(wrong["imputed_hours", "plausible"])
+    assert all(said[key].severity is ERROR for key in wrong if key[1] == "adds_up")
+
+
+def test_what_is_known_now_is_asked_of_the_data(site: Site) -> None:
+    now = START + 10 * HOUR
+    nothing = alone(site, now, AHEAD_CHECKS)
+    assert not any(one.passed for key, one in nothing.items() if key not in _QUIET)
+    assert all(nothing[key].passed for key in _QUIET)
+    run(site, "public_holidays", now=now)
+    run(site, "watch_cameras", now=now)
+    run(site, "collect_hours", *hours(START, 10), now=now)
+    said = run(site, "forecasts", hour_key(now), now=now)
+    assert said["store_predictions", "agrees"].metadata["forecasts compared"].value == 2
+    assert said["store_predictions", "agrees"].passed
+    # Ten hours are no history to forecast open hours from.
+    assert said["staffing_plan", "fresh"].description == (
+        "Lisbon is planned without a forecast: none of the last day; Mumbai is planned without a forecast: none of the last day"
+    )
+    # A day later nothing has been looked at for a day.
+    said = alone(site, now + DAY, AHEAD_CHECKS)
+    assert said["staffing_plan", "fresh"].description == (
+        "Lisbon was last planned 2025-06-23 10:00 UTC; Mumbai was last planned 2025-06-23 10:00 UTC"
+    )
+    assert said["camera_health", "healthy"].description == (
+        "0 of 3 cameras healthy; lisbon not looked at since 2025-06-23 11:00; "
+        "mumbai-east not looked at since 2025-06-23 15:30; mumbai-west not looked at since 2025-06-23 15:30"
+    )
+    assert said["holidays", "reaches"].passed
+    assert said["retail_calendar", "reaches"].passed
+
+
+_QUIET = {("alerts_generated", "tended"), ("store_predictions", "agrees"), ("prediction_accuracy", "holds")}
+"""What is not wrong of an installation that has nothing yet."""

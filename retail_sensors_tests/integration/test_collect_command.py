@@ -255,7 +255,9 @@ def test_a_camera_that_is_down_is_told_and_made_good_later(site: Site, fleet: Si
     assert lisbon["endpoints"]["people_counting"]["why"].startswith("camera lisbon (127.0.0.1:")
     table = site.run(*asked)
     assert table.code == 1
-    assert "refused the connection" in " ".join(table.out.split())
+    # A reason is one line, which a search by the camera's name shows whole.
+    [told] = [line for line in table.out.splitlines() if line.startswith("lisbon: people_counting")]
+    assert "refused the connection" in told
     assert "6 hours of cameras' reports are not in" in table.out
 
     fleet.set_faults("lisbon", ())

@@ -148,6 +148,18 @@ def test_a_failure_after_a_success_leaves_when_the_camera_last_answered(database
     ]
 
 
+def test_an_answer_that_tells_no_time_leaves_the_clock_unknown(database: Database) -> None:
+    (camera,) = register(database, "a")
+    clock = "SELECT last_seen_at, clock_offset_seconds FROM retail.sensor_metadata"
+    collect(database, [reading(camera, NINE)], [asked(camera, clock_offset_seconds=-600.0)])
+    assert database.fetch(clock) == [(NINE + HOUR, -600.0)]
+    collect(database, [], [asked(camera, clock_offset_seconds=None, asked_at=NINE + 2 * HOUR)])
+    assert database.fetch(clock) == [(NINE + 2 * HOUR, None)]
+    # What came before that is stored late changes nothing.
+    collect(database, [], [asked(camera, clock_offset_seconds=-600.0, asked_at=NINE + HOUR)])
+    assert database.fetch(clock) == [(NINE + 2 * HOUR, None)]
+
+
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_the_database_agrees_on_which_outcomes_are_answers(database: Database, outcome: Outcome) -> None:
     (camera,) = register(database, "a")

@@ -34,7 +34,10 @@ def final(site: Site) -> dict[str, set[str]]:
 def test_the_demo_shows_days_of_stores_and_changes_nothing_the_second_time(site: Site) -> None:
     port = free_ports(6)
     first = site.process("demo", "--days", "2", "--port", str(port), timeout=300)
-    assert (first.code, first.err) == (0, "Playing an outage ...\n")
+    assert (first.code, first.err) == (0, "Playing an outage of yesterday, hour by hour ...\n")
+    # A day of which only a part was asked for is not among them.
+    assert "100%" in first.out
+    assert all(line.rstrip().endswith("100%") for line in first.out.splitlines() if line.strip().startswith(STORES[:2]))
     for words in ("Store days", "visitors", "complete", *STORES, "make up", "retail-sensors down"):
         assert words in first.out
     assert site.fetch("SELECT count(*) FROM retail.sensor_metadata") == [(6,)]
@@ -73,7 +76,8 @@ def outage_is_told(site: Site, out: str) -> str:
     since, raised, severity, resolved = alert
     start = since.replace(minute=0)
     assert severity == "warning"
-    assert raised - start == timedelta(minutes=42)
+    # Last seen at five past, and a dead camera is told within a quarter of an hour.
+    assert (since - start, raised - start) == (timedelta(minutes=5), timedelta(minutes=17))
     assert resolved - start == timedelta(hours=DARK_HOURS, minutes=12)
     came = site.fetch(
         "SELECT r.timestamp, r.collected_at, r.is_final FROM retail.people_counting_raw AS r"
@@ -85,7 +89,7 @@ def outage_is_told(site: Site, out: str) -> str:
     repaired = resolved + timedelta(minutes=8)
     assert came == [(start + hour * timedelta(hours=1), repaired, True) for hour in range(DARK_HOURS)]
     lines = out[out.index("An outage on ") : out.index("\n\n", out.index("An outage on "))]
-    for words in ("12:42  alert raised, warning", "15:12  alert resolved", "15:20  sensor gap_repair", "3 hours"):
+    for words in ("12:17  alert raised, warning", "15:12  alert resolved", "15:20  sensor gap_repair", "3 hours"):
         assert words in lines
     return lines
 

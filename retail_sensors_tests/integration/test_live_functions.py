@@ -83,6 +83,78 @@ def test_formulas_are_those_of_the_analytics(database: Database) -> None:
     assert [row[0] for row in found] == lanes_needed(arrivals, Service()).tolist()
 
 
+@pytest.mark.parametrize(
+    ("function", "sound"),
+    [
+        ("lanes_needed", (2.0, 0.8, 5.0, 0.8)),
+        ("erlang_c", (2.0, 3.0)),
+        ("count_surprise", (5.0, 3.0, 2.0)),
+        ("incomplete_beta", (2.0, 3.0, 0.4)),
+        ("log_gamma", (2.5,)),
+    ],
+)
+def test_a_formula_of_what_cannot_be_is_null_and_ends(
+    database: Database, function: str, sound: tuple[float, ...]
+) -> None:
+    marks = ", ".join(["%s::float8"] * len(sound))
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = '10s'")
+
+        def of(*values: float | None) -> float | None:
+            cursor.execute(f"SELECT retail.{function}({marks})", values)
+            ((answer,),) = cursor.fetchall()
+            return None if answer is None else float(answer)
+
+        assert of(*sound) is not None
+        for place in range(len(sound)):
+            for wrong in (None, float("nan"), float("inf"), float("-inf"), -1.0, 1e300):
+                answer = of(*sound[:place], wrong, *sound[place + 1 :])
+                assert answer is None or np.isfinite(answer), (place, wrong)
+                if wrong is None or not np.isfinite(wrong):
+                    # Of a share that is asked of no customer, the least number of lanes will do.
+                    assert answer is None or (function, place, wrong) == ("lanes_needed", 3, float("-inf"))
+    share = "SELECT retail.lanes_needed(2, 0.8, 5, %(share)s), retail.lanes_needed(%(share)s, 0.8, 5, 0.8)"
+    assert database.fetch(share, {"share": 1.0})[0][0] is None
+    assert database.fetch(share, {"share": 1.4})[0][0] is None
+    assert database.fetch(share, {"share": 9999.0})[0][1] > 9999
+
+
+AT = "give one, or leave it out for now."
+REFUSED = (
+    ("calculate_current_occupancy(p_at => 'infinity')", f"p_at is infinity and no instant: {AT}"),
+    ("calculate_current_occupancy(p_at => NULL)", f"p_at is NULL and no instant: {AT}"),
+    ("detect_anomalies(p_at => '-infinity')", f"p_at is -infinity and no instant: {AT}"),
+    ("detect_anomalies(p_confidence => 1.4)", "A confidence of 1.4 is no share: give one from 0 to 1."),
+    ("detect_anomalies(p_confidence => NULL)", "A confidence of NULL is no share: give one from 0 to 1."),
+    ("detect_anomalies(p_confidence => 'NaN')", "A confidence of NaN is no share: give one from 0 to 1."),
+    ("estimate_queue_metrics(p_at => 'infinity')", f"p_at is infinity and no instant: {AT}"),
+    ("estimate_queue_metrics(p_queue_region => 5)", "Region 5 does not exist: a camera has regions 1 to 4."),
+    ("estimate_queue_metrics(p_queue_region => 0)", "Region 0 does not exist: a camera has regions 1 to 4."),
+    (
+        "ensure_month_partitions('people_counting_raw', '2025-02-01Z', '2025-01-01Z')",
+        "Months from 2025-02-01 00:00:00+00 to 2025-01-01 00:00:00+00 cannot be made: give two instants, the end not before the start"
+        " and at most 100 years after it.",
+    ),
+    (
+        "ensure_month_partitions('people_counting_raw', now(), 'infinity')",
+        "cannot be made: give two instants, the end not before the start and at most 100 years after it.",
+    ),
+    ("ensure_month_partitions('stores', now(), now())", "There is no table stores that is cut into months."),
+    ("ensure_month_partitions(NULL, now(), now())", "There is no table NULL that is cut into months."),
+    ("local_instant('2025-01-01', 'Nowhere')", 'time zone "Nowhere" not recognized'),
+)
+"""A call, and the sentence that refuses it."""
+
+
+@pytest.mark.parametrize(("call", "sentence"), REFUSED, ids=[call for call, _ in REFUSED])
+def test_an_argument_that_cannot_be_meant_is_refused_by_a_sentence(
+    database: Database, call: str, sentence: str
+) -> None:
+    with pytest.raises(psycopg2.DataError) as refused:
+        database.fetch(f"SELECT * FROM retail.{call}")
+    assert sentence in (refused.value.diag.message_primary or "")
+
+
 @pytest.mark.parametrize("zone", ["Europe/Lisbon", "America/Santiago"])
 def test_a_local_time_is_the_instant_that_the_calendar_says(database: Database, zone: str) -> None:
     """Every half hour of 2025, those that come twice or not at all included."""

@@ -217,7 +217,7 @@ ROWS = {
 }
 """What is stored while a database stands at a revision."""
 
-BROUGHT = {"0020": {"alert_rules": 2}}
+BROUGHT = {"0020": {"alert_rules": 2}, "0021": {"retention_policies": 7}}
 """Rows that a revision adds to a table of an earlier one, and that the way down takes out again."""
 
 

@@ -310,6 +310,34 @@ def test_two_senders_at_once_send_each_message_once(site: Site, receiver: Receiv
     assert {state for _, _, state in states(site)} == {"sent"}
 
 
+def test_the_end_of_a_removed_cameras_alert_is_told_after_it_is_gone(site: Site, receiver: Receiver) -> None:
+    add(site, "all", "TO_OK")
+    raise_alert(site, "one", NOW)
+    site.execute(
+        "UPDATE retail.alerts_generated AS a SET scope = 'sensor', sensor_id = s.id FROM retail.sensor_metadata AS s"
+        " WHERE s.sensor_name = 'door'"
+    )
+    tell(site, NOW)
+    assert receiver.events("ok") == ["alert.raised"]
+    said = site.run("cameras", "remove", "door")
+    assert (said.code, "--with-data" in said.sentence) == (2, True)
+    assert site.run("cameras", "remove", "door", "--with-data").out == "Removed: door\n"
+    assert site.fetch("SELECT count(*) FROM retail.alerts_generated") == [(0,)]
+    assert states(site) == [("all", "summary", "pending")]
+    # A person acts by the real clock, which is far from the simulated one.
+    site.execute(f"UPDATE retail.notifications SET event_at = '{NOW}', next_try_at = '{NOW}'")
+    assert tell(site, NOW + MINUTE)[0]["sent"] == 1
+    assert tell(site, NOW + 2 * MINUTE)[0]["sent"] == 0
+    [(_, _, _), (_, _, body)] = receiver.got
+    [part] = body["data"]["messages"]
+    assert (body["type"], part["type"], part["data"]["note"]) == (
+        "alerts.summary",
+        "alert.resolved",
+        "The camera was removed.",
+    )
+    assert part["data"]["camera"] == "door"
+
+
 def test_a_failed_run_is_told_to_who_asks(site: Site, receiver: Receiver) -> None:
     add(site, "engineers", "TO_OK", "--event", "run_failed", "--cool-down", "60")
     add(site, "shop", "TO_NIGHT")
@@ -374,6 +402,21 @@ def test_routes_at_the_command_line(site: Site, receiver: Receiver) -> None:
         (("add", "new", "--target", "env:TO_OK", "--quiet", "22-7"), "--quiet 22-7 is no span of a day"),
         (("add", "new", "--target", "env:TO_OK", "--hold-critical"), "--hold-critical is about quiet hours"),
         (("add", "new", "--target", "env:TO_OK", "--event", "resolved"), "--event resolved alone tells nothing"),
+        (
+            (
+                "add",
+                "new",
+                "--target",
+                "env:TO_OK",
+                "--event",
+                "run_failed",
+                "--store",
+                "Lisbon",
+                "--severity",
+                "critical",
+            ),
+            "with --severity, --store route new would never be told of one",
+        ),
         (("test", "new"), "There is no route 'new'; there are ops."),
     ):
         said = site.run("alerts", "routes", *arguments)

@@ -48,6 +48,7 @@ from retail_sensors.tables import (
     VCA_ALARM_STATUS,
     Table,
 )
+from retail_sensors.tables.alerts import ALERTS_GENERATED
 from retail_sensors.tables.realtime import REALTIME_ANALYTICS
 from retail_sensors_tests.installations import Site
 from retail_sensors_tests.integration.stored import HOUR, hour, reading, register, store, stored, utc
@@ -250,6 +251,47 @@ def test_what_is_dropped_goes_by_its_day_and_what_is_not_over_stays(
         "dropped",
         "pending",
     ]
+
+
+def test_an_open_alert_one_that_was_told_of_and_the_model_in_use_never_go(
+    database: Database, folder: ArchiveFolder, cameras: list[str]
+) -> None:
+    execute(
+        database,
+        "INSERT INTO retail.alerts_generated (id, rule_name, scope, store_id, alert_type, metric, severity, timestamp, title,"
+        " message, metrics, threshold_value, first_seen_at, last_seen_at, occurrences, acknowledged, resolved, resolved_at,"
+        " resolution_notes, actions_taken, escalated) SELECT gen_random_uuid(), v.rule, 'store', id, 'capacity',"
+        " 'utilization_percent', 'warning', '2020-02-03Z', v.rule, 'm', '{}', 80, '2020-02-03Z', '2020-02-03Z', 1, false,"
+        " v.resolved_at IS NOT NULL, v.resolved_at, v.resolved_at::text, '[]', false FROM retail.stores,"
+        " (VALUES ('open', NULL::timestamptz), ('over', '2020-02-04Z'), ('told_of', '2020-02-04Z')) AS v (rule, resolved_at);"
+        "WITH r AS (INSERT INTO retail.alert_routes (route_name, target_reference, min_severity, rules, alert_types, cameras,"
+        " events, cool_down_minutes) VALUES ('ops', 'env:OPS', 'warning', '[]', '[]', '[]', '[\"raised\"]', 0) RETURNING id)"
+        " INSERT INTO retail.notifications (id, route_id, alert_id, event, event_at, topic, severity, title, body, payload,"
+        " state, attempts, next_try_at, reason) SELECT gen_random_uuid(), r.id, a.id, 'raised', '2026-08-01Z', 't', 'warning',"
+        " 't', 'b', '{}', 'dropped', 0, now(), 'old' FROM r, retail.alerts_generated AS a WHERE a.title = 'told_of'",
+    )
+    before = everything(database, ALERTS_GENERATED)
+    (outcome,) = apply(database, folder, "alerts_generated")
+    assert (outcome.rows, outcome.archives) == (1, ("alerts_generated-2020-02",))
+    left = "SELECT title FROM retail.alerts_generated ORDER BY 1"
+    assert database.fetch(left) == [("open",), ("told_of",)]
+    # Its message outlives its days no longer than its own policy says, and then the alert goes too.
+    execute(database, "UPDATE retail.notifications SET event_at = '2020-02-03Z'")
+    apply(database, folder, "notifications")
+    assert apply(database, folder, "alerts_generated")[0].rows == 1
+    assert database.fetch(left) == [("open",)]
+    restore(database, folder, folder.listing("alerts_generated"), NOW)
+    assert everything(database, ALERTS_GENERATED) == before
+
+    model = (
+        "INSERT INTO retail.prediction_model (model_version, trained_at, trained_from, trained_to, series_count, learnt_series_count,"
+        " has_learner, features, series_reasons, library_versions, seed, model, quality)"
+        " SELECT version, at, at - interval '1 year', at, 1, 1, true, '[]', '{}', '{}', 1, '', '{}'"
+        " FROM (VALUES ('older', timestamptz '2020-01-01Z'), ('newest', '2021-01-01Z')) AS m (version, at)"
+    )
+    execute(database, model)
+    apply(database, folder, "prediction_model")
+    assert database.fetch("SELECT model_version FROM retail.prediction_model") == [("newest",)]
 
 
 def test_a_camera_that_is_gone_leaves_its_rows_in_the_archive(
@@ -461,6 +503,8 @@ def test_every_policy_is_of_a_table_that_can_have_one(database: Database) -> Non
     assert kept["predictions"] == ("drop", 90)
     assert kept["hourly_analytics"] == ("keep", None)
     assert kept[VCA_ALARM_STATUS.name] == ("archive", 90)
+    assert kept["alerts_generated"] == ("archive", 1095)
+    assert kept["pos_transactions"] == ("archive", 1825)
 
 
 def test_each_policy_can_be_applied_both_ways(database: Database, folder: ArchiveFolder) -> None:

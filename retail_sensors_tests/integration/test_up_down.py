@@ -14,7 +14,7 @@ import psutil
 import psycopg2
 import pytest
 
-from retail_sensors.cli.up import served_port
+from retail_sensors.cli.up import LOG_BYTES, bound_log, served_port
 from retail_sensors.storage.embedded import EmbeddedPostgres
 from retail_sensors_tests.installations import Site, embedded_site, free_ports, graphql, processes_of
 
@@ -33,7 +33,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         first_port = free_ports(7)
         port = first_port + 6
         remember_demo(site, first_port)
-        said = site.process("up", "--detach", "--port", str(port), timeout=240)
+        said = site.process("up", "--detach", "--port", str(port), timeout=400)
         assert (said.code, said.err) == (0, "")
         assert said.out == f"The Dagster UI answers at http://127.0.0.1:{port}; `retail-sensors down` stops it.\n"
         yield Running(site, f"http://127.0.0.1:{port}", first_port)
@@ -86,6 +86,31 @@ def test_a_postgres_that_was_killed_comes_back_with_its_data(up: Running) -> Non
     assert ("kept",) in kept
     assert int((server.data_directory / "postmaster.pid").read_text().splitlines()[0]) != postmaster
     assert graphql(up.url, "{version}")["version"]
+
+
+def test_a_log_that_has_grown_is_begun_anew(up: Running) -> None:
+    log = up.site.home / "dagster" / "dagster-dev.log"
+    words = log.read_bytes()
+    with log.open("r+b") as opened:
+        opened.truncate(LOG_BYTES + 1)
+    older = log.with_name("dagster-dev.log.1")
+    deadline = time.monotonic() + 30
+    while log.stat().st_size > LOG_BYTES:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert older.read_bytes().startswith(words)
+
+
+def test_what_is_written_after_a_log_was_begun_anew_is_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "dagster-dev.log"
+    with path.open("ab", buffering=0) as log:
+        for words in (b"first\n", b"second\n"):
+            log.write(words)
+            bound_log(path, 5)
+        log.write(b"third\n")
+        bound_log(path, 6)
+    assert path.read_bytes() == b"third\n"
+    assert path.with_name("dagster-dev.log.1").read_bytes() == b"second\n"
 
 
 def test_down_leaves_no_process_and_all_data(up: Running) -> None:

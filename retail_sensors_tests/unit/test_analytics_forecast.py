@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -485,25 +485,14 @@ def test_a_short_history_is_backtested_on_the_simple_rule() -> None:
     assert metrics.loc[(POOLED, "model"), "mae"] == metrics.loc[(POOLED, "median_4"), "mae"]
 
 
-def real_data() -> Path:
-    root = Path(__file__).resolve().parents[2]
-    folder = root / os.environ.get("RETAIL_SENSORS_REAL_DATA", "../shared/data")
-    if not folder.is_dir():
-        message = f"No real counts in {folder}; name their folder in RETAIL_SENSORS_REAL_DATA."
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return folder
-
-
-def test_real_streets_are_forecast_better_than_by_any_simple_rule() -> None:
+def test_real_streets_are_forecast_better_than_by_any_simple_rule(real_counts: Callable[[str], Path]) -> None:
     sites = [
         "Aston Quay/Fitzgeralds",
         "Capel st/Mary street",
         "Grafton Street/CompuB",
         "Phibsborough Rd/Enniskerry Road",
     ]
-    table = pd.read_csv(real_data() / "dublin" / "dublin_2023_in_out.csv.gz", parse_dates=["local_time"])
+    table = pd.read_csv(real_counts("dublin/dublin_2023_in_out.csv.gz"), parse_dates=["local_time"])
     table = table[(table["local_time"] < "2023-11-20") & table["site"].isin(sites)]
     history = pd.DataFrame(
         {

@@ -94,7 +94,7 @@ def test_a_camera_that_has_never_answered_counts_from_its_registration() -> None
     assert old["quality"] == {
         "state": "asked_in_vain",
         "latency_ms": "no_answer",
-        "clock_offset_seconds": "never_said",
+        "clock_offset_seconds": "told_no_time",
     }
 
 

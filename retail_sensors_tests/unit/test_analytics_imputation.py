@@ -5,9 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import os
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -337,6 +338,16 @@ def test_dead_counters_and_nothing_at_all_give_no_nan() -> None:
     assert not np.isnan(filled["entries"].dropna().to_numpy(dtype=float)).any()
 
 
+def test_doors_that_begin_and_end_in_the_same_hour_are_computed_without_a_warning() -> None:
+    late = door("b", days=DAYS - 42, start=MONDAY + pd.Timedelta(days=42, hours=-2))
+    early = door("a", days=42)
+    early.loc[len(early) // 2, "entries"] = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        filled = impute(pd.concat([early, late], ignore_index=True), ["entries"])
+    assert filled["method"].dropna().tolist() == ["ratio_interpolation"]
+
+
 def test_no_rows_give_no_rows() -> None:
     filled = impute(door().iloc[:0], ["entries"])
     assert filled.empty
@@ -493,13 +504,8 @@ def test_the_benchmark_prints_every_rung(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["leeds/leeds_2009_2014_wide.csv.gz", "dublin/dublin_2023_in_out.csv.gz"])
-def test_masked_hours_of_real_streets_keep_the_bars(name: str) -> None:
-    path = Path(os.environ.get("RETAIL_SENSORS_REAL_DATA", ROOT.parent / "shared" / "data")) / name
-    if not path.exists():
-        if os.environ.get("CI"):
-            pytest.fail(f"{path} is missing; RETAIL_SENSORS_REAL_DATA names the folder of the real counts.")
-        pytest.skip(f"{path} is missing: RETAIL_SENSORS_REAL_DATA names the folder of the real counts")
-    result = measure(*read(path), weeks=26, rounds=1, seed=7)
+def test_masked_hours_of_real_streets_keep_the_bars(real_counts: Callable[[str], Path], name: str) -> None:
+    result = measure(*read(real_counts(name)), weeks=26, rounds=1, seed=7)
     for length, block in result["blocks"].items():
         assert block["hours"] > 500
         assert block["answered"] > 0.99

@@ -42,6 +42,26 @@ def test_a_half_hour_zone_starts_its_day_at_half_past() -> None:
     assert start[0] == instant(utc("2026-02-01T18:30"), "start")
 
 
+@pytest.mark.parametrize(
+    ("zone", "day", "at", "start"),
+    [
+        ("Australia/Lord_Howe", date(2025, 10, 5), 7200, "2025-10-04T15:30"),  # 02:00 to 02:30 is skipped
+        ("Australia/Lord_Howe", date(2025, 10, 5), 7200 + 900, "2025-10-04T15:30"),
+        ("Australia/Lord_Howe", date(2025, 10, 5), 7200 + 1800, "2025-10-04T15:30"),
+        ("Africa/Cairo", date(2025, 4, 25), 0, "2025-04-24T22:00"),  # 00:00 to 01:00
+        ("America/Sao_Paulo", date(2017, 10, 15), 0, "2017-10-15T03:00"),
+        ("Asia/Beirut", date(2025, 3, 30), 0, "2025-03-29T22:00"),
+        ("America/Caracas", date(2016, 5, 1), 9000 + 600, "2016-05-01T07:00"),  # 02:30 to 03:00
+        ("Pacific/Apia", date(2011, 12, 30), 4 * 3600, "2011-12-30T10:00"),  # the whole day
+        ("Australia/Lord_Howe", date(2025, 4, 6), 5400, "2025-04-05T14:30"),  # 01:30 comes twice
+    ],
+)
+def test_a_time_that_the_clock_skips_is_the_first_instant_after_the_gap_and_of_two_the_first(
+    zone: str, day: date, at: int, start: str
+) -> None:
+    assert day_starts(np.array([day_number(day)]), at, zone)[0] == instant(utc(start), "start")
+
+
 def test_an_hour_is_located_in_its_day_and_slot() -> None:
     zones = ("Europe/Berlin",)
     days = calendar(zones, np.array([0]), np.array([0]), day_number(date(2026, 10, 25)), 1)

@@ -25,15 +25,36 @@ def after(*failures: tuple[float, str], outcome: Outcome = Outcome.REFUSED) -> B
 
 
 def test_the_third_run_in_a_row_opens_it() -> None:
-    assert after((0, "a"), (5, "b")) == Breaker(State.CLOSED, 2, Outcome.REFUSED, AT + 5 * MINUTE, "b")
+    assert after((0, "a"), (5, "b")) == Breaker(State.CLOSED, 2, Outcome.REFUSED, AT + 5 * MINUTE, ("b", "a"))
     assert after((0, "a"), (5, "b"), (10, "c")) == Breaker(
-        State.OPEN, 3, Outcome.REFUSED, AT + 10 * MINUTE, "c", AT + 10 * MINUTE, AT + 10 * MINUTE + PROBE_EVERY
+        State.OPEN,
+        3,
+        Outcome.REFUSED,
+        AT + 10 * MINUTE,
+        ("c", "b", "a"),
+        AT + 10 * MINUTE,
+        AT + 10 * MINUTE + PROBE_EVERY,
     )
 
 
 def test_the_four_endpoints_of_one_run_count_once() -> None:
     once = after((0, "a"), (1, "a"), (2, "a"), (3, "a"))
     assert (once.state, once.failures, once.last_failed_at) == (State.CLOSED, 1, AT + 3 * MINUTE)
+
+
+def test_runs_beside_each_other_count_once_each() -> None:
+    two = after((0, "a"), (1, "b"), (2, "a"), (3, "b"), (4, "a"))
+    assert (two.state, two.failures, two.last_failed_at) == (State.CLOSED, 2, AT + 4 * MINUTE)
+    three = after((0, "a"), (1, "b"), (2, "a"), (3, "c"), (4, "b"))
+    assert (three.state, three.failures, three.opened_at) == (State.OPEN, 3, AT + 3 * MINUTE)
+    # None of them sends a short question besides.
+    assert [claimed(three, AT + HOUR, run) is None for run in "abcd"] == [True, True, True, False]
+
+
+def test_a_long_outage_remembers_the_newest_runs_only() -> None:
+    long = after(*((5 * number, f"run {number}") for number in range(40)))
+    assert long.failures == 40
+    assert long.runs == tuple(f"run {number}" for number in range(39, 31, -1))
 
 
 def test_a_glance_without_a_run_opens_nothing_and_takes_nothing_from_the_runs() -> None:
@@ -122,4 +143,4 @@ def test_it_is_open_exactly_from_the_third_failure_on(failures: list[tuple[float
     breaker = after(*sorted(failures, key=lambda one: one[0]))
     assert (breaker.state is State.OPEN) == (breaker.failures >= OPENS_AFTER)
     assert (breaker.opened_at is None) == (breaker.next_probe_at is None) == (breaker.state is State.CLOSED)
-    assert breaker.failures <= len(failures)
+    assert breaker.failures == len({run for _, run in failures})

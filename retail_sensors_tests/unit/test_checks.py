@@ -177,22 +177,110 @@ def test_a_day_on_which_nobody_leaves(came: int, changes: dict[str, Any], is_fou
         assert verdict.told == "a 2026-02-02: 20 people in and nobody out all day"
 
 
-def summed(own: tuple[float | None, ...], cameras: tuple[float | None, ...]) -> dict[str, Any]:
-    together = {f"{name}_of_cameras": value for name, value in zip(checks.FIGURES, cameras, strict=True)}
-    return {"store": "Lisbon", "at": "2026-02-02", **dict(zip(checks.FIGURES, own, strict=True)), **together}
+def summed(subject: str, at: str, *figures: tuple[str, float | None, float | None]) -> list[dict[str, Any]]:
+    return [
+        {"subject": subject, "at": at, "figure": name, "whole": whole, "parts": parts} for name, whole, parts in figures
+    ]
 
 
 def test_a_store_that_is_not_the_sum_of_its_cameras_is_an_error() -> None:
-    good = summed((10.0, 9.0, None), (10.0, 9.0, None))
+    good = summed("Lisbon", "2026-02-02", ("entries", 10.0, 10.0), ("exits", 9.0, 9.0005), ("passersby", None, None))
     verdict = checks.sums(
-        pd.DataFrame([good, summed((10.0, 9.0, None), (12.0, 9.0, None)), summed((None, 9.0, 1.0), (1.0, 9.0, 1.0005))])
+        pd.DataFrame(
+            [
+                *good,
+                *summed("Lisbon", "2026-02-03", ("entries", 10.0, 12.0), ("exits", 7.0, 9.0)),
+                *summed("Lisbon", "2026-02-04", ("entries", None, 1.0), ("exits", 9.0, 9.0)),
+                *summed("Porto", "2026-02-04", ("entries", 1.0, None)),
+            ]
+        ),
+        "store",
+        "cameras",
     )
     assert (verdict.passed, verdict.is_severe) == (False, True)
-    assert verdict.told == "not the sum of the cameras: Lisbon in 2 rows"
-    assert verdict.rows["figure"].tolist() == ["total_entries", "total_entries"]
-    assert verdict.numbers == {"rows compared": 3, "rows that differ": 2}
-    assert checks.sums(pd.DataFrame([good])).passed
-    assert checks.sums(pd.DataFrame([good]).iloc[:0]).passed
+    assert verdict.told == "does not agree with its cameras: Lisbon in 2 rows; Porto in 1 row"
+    assert verdict.rows["figure"].tolist() == ["entries", "exits", "entries", "entries"]
+    assert list(verdict.rows) == ["where", "at", "figure", "of the store", "of its cameras"]
+    assert verdict.numbers == {"rows compared": 4, "rows that differ": 3}
+    passed = checks.sums(pd.DataFrame(good), "store", "cameras")
+    assert (passed.passed, passed.told) == (True, "Each store agrees with its cameras in 1 row.")
+    assert checks.sums(pd.DataFrame(good).iloc[:0], "store", "cameras").passed
+
+
+def test_an_estimate_of_more_people_than_were_ever_counted_is_named() -> None:
+    row = {"camera": "east", "timezone": "Europe/Berlin", "hour_start": START, "most": 40.0}
+    rows = pd.DataFrame(
+        [
+            {**row, "people": 40.0},
+            {**row, "people": 41.0},
+            {**row, "camera": "new", "people": 9.0, "most": None},
+        ]
+    )
+    verdict = checks.estimates_within(rows)
+    assert verdict.told == "east 2026-02-02 09:00: 41 people estimated, 40 are the most that it counted"
+    assert verdict.numbers == {"estimated hours": 3, "hours beyond any count": 1}
+    assert (verdict.passed, verdict.is_severe) == (False, False)
+    assert checks.estimates_within(rows.iloc[[0, 2]]).passed
+    assert checks.estimates_within(rows.iloc[:0]).passed
+
+
+def test_nobody_waits_for_over_an_hour_and_no_more_wait_than_the_store_holds() -> None:
+    row = {"store": "Lisbon", "timezone": "UTC", "hour_start": START, "capacity": 100.0}
+    rows = pd.DataFrame(
+        [
+            {**row, "minutes": 60.0, "waiting": 100.0},
+            {**row, "minutes": 61.0, "waiting": 3.0},
+            {**row, "minutes": 1.0, "waiting": 101.0},
+            {**row, "minutes": None, "waiting": 900.0, "capacity": None},
+        ]
+    )
+    verdict = checks.waits(rows)
+    assert verdict.rows["minutes"].tolist() == [61.0, 1.0]
+    assert verdict.told.startswith("Lisbon 2026-02-02 08:00: 61 minutes of waiting, 3 people; check lanes")
+    assert verdict.numbers == {"hours with a wait": 4, "hours that cannot be": 2}
+    assert checks.waits(rows.iloc[[0, 3]]).passed
+
+
+@pytest.mark.parametrize(
+    ("known", "counted", "was_known", "is_found"),
+    [
+        (0.5, 1.0, False, True),
+        (0.0, 1.0, True, True),  # the feed did not come at all
+        (0.0, 1.0, False, False),  # there is none
+        (0.5, 0.5, True, False),  # the day itself was not counted whole
+        (0.9, 1.0, True, False),
+    ],
+)
+def test_a_till_feed_that_lacks_hours_is_told_and_a_store_without_one_is_not(
+    known: float, counted: float, was_known: bool, is_found: bool
+) -> None:
+    row = {"store": "Lisbon", "date": "2026-02-02", "known": known, "counted": counted, "was_known": was_known}
+    verdict = checks.tills(pd.DataFrame([row]))
+    assert verdict.passed != is_found
+    if is_found:
+        assert verdict.told == f"Lisbon 2026-02-02: tills known in {known:.0%} of the open hours"
+
+
+def test_a_flow_is_judged_by_its_worst_day() -> None:
+    rows = pd.DataFrame(
+        {
+            "flow": ["a to b", "a to b", "b to a"],
+            "date": ["2026-02-02", "2026-02-03", "2026-02-02"],
+            "residual": [0.1, 0.51, 0.5],
+        }
+    )
+    verdict = checks.fits(rows)
+    assert verdict.told == "a to b: 51% of the entries are unexplained on 2026-02-03"
+    assert verdict.numbers == {"flows": 2, "flows that explain little": 1}
+    assert checks.fits(rows.iloc[[0, 2]]).passed
+    assert checks.fits(rows.iloc[:0]).passed
+
+
+def test_days_that_a_camera_did_not_give_are_called_days() -> None:
+    frame = pd.DataFrame(asked("a", "in", "refused", "in"))
+    verdict = checks.completeness(frame, unit="day")
+    assert verdict.told == "0 of 1 cameras complete; a lacks 1 of 3 days, the first 2026-02-02 09:00 (refused)"
+    assert verdict.numbers["days missing"] == 1
 
 
 def test_the_share_of_estimates_is_that_of_people_not_of_hours() -> None:

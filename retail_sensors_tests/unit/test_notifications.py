@@ -12,10 +12,12 @@ import pytest
 
 from retail_sensors.analytics.frames import records
 from retail_sensors.analytics.notifications import (
+    REMOVED,
     WAITS,
     alerts_due,
     failed_run_due,
     quiet_until,
+    removal_due,
     routes_of,
 )
 from retail_sensors.analytics.roster import Roster
@@ -366,6 +368,56 @@ def test_a_failed_run_is_told_to_who_asks_once_within_the_cool_down() -> None:
             box.rows[row["id"]] = row
             told.append((row["run_id"], row["state"]))
     assert told == [("r1", "pending"), ("r2", "dropped"), ("r3", "pending")]
+
+
+def test_a_failed_run_goes_by_the_other_filters_of_a_route() -> None:
+    bound: dict[str, dict[str, Any]] = {
+        "critical": {"min_severity": "critical"},
+        "organization": {"organization_id": "one"},
+        "store": {"store_id": LISBON},
+        "rules": {"rules": ["camera_offline"]},
+        "queues": {"alert_types": ["queue"]},
+        "cameras": {"cameras": ["door"]},
+    }
+    events = ["raised", "run_failed"]
+    free: dict[str, dict[str, Any]] = {"all": {}, "of the system": {"alert_types": ["queue", "system"]}}
+    box = Outbox(*(route(name, events=events, **options) for name, options in {**bound, **free}.items()))
+    rows = records(failed_run_due(box.routes, box._frame(), "r1", "collect", "It broke.", NOW))
+    names = {one.id: one.name for one in box.routes}
+    assert sorted(names[row["route_id"]] for row in rows) == ["all", "of the system"]
+
+
+def test_the_end_of_a_removed_cameras_alerts_goes_to_who_was_told_of_them() -> None:
+    box = Outbox(
+        route("all"),
+        route("asleep", quiet_from=time(12, 30), quiet_until=time(16, 0)),
+        route("critical", min_severity="critical"),
+        route("begins", events=["raised"]),
+    )
+    began = NOW - 120 * MINUTE
+    one, two = alert("one", began), alert("two", began, rule_name="camera_clock", title="The clock of door is wrong")
+    unheard = alert("three", NOW, rule_name="anomaly", title="Nobody heard of it")
+    box.round(began, one, two)
+    box.round(NOW, one, two, unheard, is_sending=False)
+    now = NOW + MINUTE
+    alerts = _frame(ALERTS_GENERATED, [one, two, unheard])
+    due = removal_due(box.routes, alerts, box._frame(), ROSTER, now)
+    names = {each.id: each.name for each in box.routes}
+    rows = {names[row["route_id"]]: row for row in records(due)}
+    assert {name: row["next_try_at"] for name, row in rows.items()} == {
+        "all": now,
+        "asleep": datetime(2025, 10, 7, 15, 0, tzinfo=UTC),
+    }
+    told = rows["all"]
+    assert (told["event"], told["alert_id"], told["state"], told["severity"]) == ("summary", None, "pending", "warning")
+    assert told["title"] == "Ended: 2 alerts of cameras that were removed"
+    assert told["body"] == "- Ended: Camera door does not answer\n- Ended: The clock of door is wrong"
+    parts = json.loads(told["payload"])["data"]["messages"]
+    assert [(part["type"], part["data"]["note"]) for part in parts] == [("alert.resolved", REMOVED)] * 2
+    (single,) = records(removal_due(box.routes[:1], alerts[:1], box._frame(), ROSTER, now))
+    assert single["title"] == "Ended: Camera door does not answer"
+    assert single["body"].startswith("The camera was removed.\nIt lasted 2.5 hours, since 10:30.")
+    assert removal_due(box.routes, alerts, box._frame()[:0], ROSTER, now).empty
 
 
 # Signatures and addresses ---------------------------------------------------------------------------------------------------

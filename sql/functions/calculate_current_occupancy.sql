@@ -4,14 +4,22 @@
 -- when it holds all of its store's entrances. An unknown id gives no row.
 -- Where realtime_analytics has a newer number of the store, that one is taken; source says which: hours or minutes.
 -- current_occupancy is NULL with its reason: no_entrance_line, store_level_only, incomplete_day (a gap since the reset),
--- not_counted_lately (2 hours). confidence goes by the age of last_update: high to 10 minutes, medium to 30, then low.
+-- not_counted_lately (2 hours), part_of_store (you were granted cameras of it and not the store: who came by its other doors you do
+-- not see). confidence goes by the age of last_update: high to 10 minutes, medium to 30, then low. p_at that is no instant: an error.
 
 CREATE OR REPLACE FUNCTION retail.calculate_current_occupancy(
   p_sensor_id uuid DEFAULT NULL, p_store_id uuid DEFAULT NULL, p_at timestamptz DEFAULT now())
 RETURNS TABLE (
   store_id uuid, sensor_id uuid, current_occupancy integer, last_update timestamptz, confidence text,
   utilization double precision, reset_at timestamptz, source text, reason text)
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = '' AS $$
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  IF isfinite(p_at) IS NOT TRUE THEN
+    RAISE invalid_parameter_value USING
+      MESSAGE = pg_catalog.format('p_at is %s and no instant: give one, or leave it out for now.', coalesce(p_at::text, 'NULL'));
+  END IF;
+  RETURN QUERY
   SELECT s.id, p_sensor_id, t.current_occupancy, t.as_of,
     CASE WHEN t.as_of >= p_at - interval '10 minutes' THEN 'high'
       WHEN t.as_of >= p_at - interval '30 minutes' THEN 'medium'
@@ -33,6 +41,17 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = '' AS $$
       NOT EXISTS (SELECT FROM retail.counting_lines AS l WHERE l.sensor_id = m.id)
       OR EXISTS (SELECT FROM retail.counting_lines AS l WHERE l.sensor_id = m.id AND l.role = 'entrance'))
   ) AS doors
+  CROSS JOIN LATERAL (
+    -- Grants that a user sees are his own; whom no policy binds sees every camera.
+    SELECT row_security_active('retail.stores') AND EXISTS (
+        SELECT FROM retail.user_sensor_access AS g
+        JOIN retail.sensor_metadata AS m ON m.id = g.sensor_id
+        WHERE m.store_id = s.id AND g.user_id = (SELECT retail.current_user_id()))
+      AND NOT EXISTS (
+        SELECT FROM retail.user_sensor_access AS g
+        WHERE (g.store_id = s.id OR g.organization_id = s.organization_id)
+          AND g.user_id = (SELECT retail.current_user_id())) AS is_part
+  ) AS own
   CROSS JOIN LATERAL (
     -- Of each hour since the reset: how many cameras should have counted and did, who came and went, and until when.
     WITH hours AS MATERIALIZED (
@@ -84,6 +103,7 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = '' AS $$
   ) AS minutes ON true
   CROSS JOIN LATERAL (
     SELECT CASE
+      WHEN own.is_part THEN 'part_of_store'
       WHEN doors.cameras IS NULL OR (p_sensor_id IS NOT NULL AND NOT doors.is_among_them) THEN 'no_entrance_line'
       WHEN p_sensor_id IS NOT NULL AND cardinality(doors.cameras) > 1 THEN 'store_level_only'
     END AS never,
@@ -103,5 +123,6 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = '' AS $$
     END) AS o (source)
   ) AS t
   WHERE (p_store_id IS NULL OR s.id = p_store_id)
-    AND (p_sensor_id IS NULL OR s.id = (SELECT m.store_id FROM retail.sensor_metadata AS m WHERE m.id = p_sensor_id))
+    AND (p_sensor_id IS NULL OR s.id = (SELECT m.store_id FROM retail.sensor_metadata AS m WHERE m.id = p_sensor_id));
+END
 $$;

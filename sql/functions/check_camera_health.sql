@@ -9,7 +9,7 @@ RETURNS TABLE (
   last_asked_at timestamptz, uptime_percentage double precision, stream_quality_score double precision, error_count integer,
   error_rate double precision, latency_ms double precision, clock_offset_seconds double precision, last_error text,
   last_error_class text)
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = '' AS $$
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
   SELECT m.id, m.sensor_name, m.store_id,
     CASE WHEN w.reason IS NULL THEN 'healthy' WHEN w.reason = 'asked_in_vain' THEN 'offline'
       WHEN w.reason IN ('last_question_failed', 'errors', 'clock_off', 'slow') THEN 'degraded' ELSE 'unknown' END,

@@ -4,7 +4,7 @@
 -- app.user_id. The session's user counts, which SET ROLE does not change.
 
 CREATE OR REPLACE FUNCTION retail.current_user_id() RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = '' AS $$
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
   SELECT CASE
     WHEN EXISTS (
       SELECT FROM pg_catalog.pg_roles AS r

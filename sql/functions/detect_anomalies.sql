@@ -5,7 +5,7 @@
 -- that lie in an anomaly are left out, 4 must be left. The dispersion is the least that holds 90 % of the counts of this hour and its
 -- neighbours on all days, each beside the mean without it. Of a running hour the share that has passed is expected.
 -- confidence is 1 - p x 168 hours of a week, p the two tails of the negative binomial (analytics/tails.py); rows under p_confidence
--- are left out, 0 gives every count that could be judged. A camera that has not counted for 2 hours is a data_gap.
+-- are left out, 0 gives every count that could be judged. p_confidence is no share, or p_at no instant: an error. A camera that has not counted for 2 hours is a data_gap.
 
 CREATE OR REPLACE FUNCTION retail.detect_anomalies(
   p_sensor_id uuid DEFAULT NULL, p_at timestamptz DEFAULT now(), p_confidence double precision DEFAULT 0.9)
@@ -13,12 +13,15 @@ RETURNS TABLE (
   sensor_id uuid, detected_at timestamptz, anomaly_type text, started_at timestamptz, severity double precision,
   confidence double precision, affected_metric text, expected_value double precision, actual_value double precision,
   deviation_percent double precision, deviation_stddev double precision, context jsonb)
-LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = '' AS $$
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
-  IF NOT p_confidence BETWEEN 0 AND 1 THEN
+  IF (p_confidence BETWEEN 0 AND 1) IS NOT TRUE THEN
     RAISE invalid_parameter_value USING
-      MESSAGE = pg_catalog.format('A confidence of %s is no share: give one from 0 to 1.', p_confidence);
+      MESSAGE = pg_catalog.format('A confidence of %s is no share: give one from 0 to 1.', coalesce(p_confidence::text, 'NULL'));
+  ELSIF isfinite(p_at) IS NOT TRUE THEN
+    RAISE invalid_parameter_value USING
+      MESSAGE = pg_catalog.format('p_at is %s and no instant: give one, or leave it out for now.', coalesce(p_at::text, 'NULL'));
   END IF;
   RETURN QUERY
   WITH cameras AS MATERIALIZED (

@@ -1,8 +1,9 @@
 -- Probability that a customer waits, by Erlang C (analytics/queueing.py): p_load customers in service on average, p_lanes lanes,
--- which may be a mean over the hour such as 2.5. NULL unless 0 <= p_load < p_lanes: there is no stationary wait.
+-- which may be a mean over the hour such as 2.5. NULL unless 0 <= p_load < p_lanes, where there is no stationary wait, and over a
+-- million lanes.
 
 CREATE OR REPLACE FUNCTION retail.erlang_c(p_load double precision, p_lanes double precision) RETURNS double precision
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = '' AS $$
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_rest double precision := p_lanes - floor(p_lanes);
   v_blocked double precision := 1;
@@ -13,7 +14,7 @@ DECLARE
   v_h double precision;
 BEGIN
   -- A load that equals the lanes in decimals falls short of them in binary, and would wait for ever.
-  IF NOT (p_load >= 0 AND p_load < (1 - 1e-9) * p_lanes) THEN
+  IF NOT (p_load >= 0 AND p_load < (1 - 1e-9) * p_lanes AND p_lanes <= 1e6) THEN
     RETURN NULL;
   ELSIF p_load = 0 THEN
     RETURN 0;

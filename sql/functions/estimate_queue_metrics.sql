@@ -1,7 +1,8 @@
 -- The queue at the tills in the newest hour that had ended at p_at, at most 4 hours before. Without a region: one row for each store,
 -- or for p_store_id, from queue_analytics. With p_queue_region or p_sensor_id: one row for each region of role `queue` that they
 -- name, by the formulas of analytics/queueing.py from the region's own detections that stay over 60 s; how the lanes of a store are
--- shared by several such regions is not known. An unknown id, or a region of another role, gives no row; a region 5 is an error.
+-- shared by several such regions is not known. An unknown id, or a region of another role, gives no row; a region 5,
+-- and p_at that is no instant, is an error.
 -- queue_length is the mean number waiting, queue_velocity customers served a minute; NULL with its reason, as queueing.py has them,
 -- and several_queue_regions, no_ended_hour. analysis_type says where the numbers come from: model (formulas) or hybrid (learnt).
 
@@ -12,13 +13,16 @@ RETURNS TABLE (
   lanes double precision, queue_length double precision, estimated_wait_minutes double precision, queue_velocity double precision,
   wait_probability double precision, share_within_target double precision, is_overloaded boolean, recommended_open_lanes integer,
   recommendation text, reason text)
-LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = '' AS $$
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
   IF p_queue_region NOT BETWEEN 1 AND 4 THEN
     RAISE invalid_parameter_value USING
       MESSAGE = pg_catalog.format('Region %s does not exist: a camera has regions 1 to 4.', p_queue_region),
       HINT = 'Leave p_queue_region out for the queue of the whole store.';
+  ELSIF isfinite(p_at) IS NOT TRUE THEN
+    RAISE invalid_parameter_value USING
+      MESSAGE = pg_catalog.format('p_at is %s and no instant: give one, or leave it out for now.', coalesce(p_at::text, 'NULL'));
   END IF;
   IF p_queue_region IS NULL AND p_sensor_id IS NULL THEN
     RETURN QUERY
@@ -39,7 +43,8 @@ BEGIN
   RETURN QUERY
   SELECT s.id, m.id, r.region_number, h.hour_start, 'model'::text, a.arrivals, l.lanes, a.arrivals / 60 * f.wait, f.wait,
     -- least() alone leaves NULL out.
-    CASE WHEN a.arrivals IS NOT NULL AND l.lanes IS NOT NULL THEN least(a.arrivals / 60, l.lanes * t.rate) END, f.probability, 1 - f.probability * exp(-t.rate * (l.lanes - a.load) * t.minutes),
+    CASE WHEN a.arrivals IS NOT NULL AND l.lanes IS NOT NULL THEN least(a.arrivals / 60, l.lanes * t.rate) END, f.probability,
+    1 - f.probability * exp(-t.rate * (l.lanes - a.load) * t.minutes),
     f.is_overloaded, needed.lanes, retail.lanes_advice(needed.lanes, l.lanes, l.is_rostered AND needed.lanes > 0),
     CASE
       WHEN h.hour_start IS NULL THEN 'no_ended_hour'

@@ -2,7 +2,7 @@
 -- nothing of the new one.
 
 CREATE OR REPLACE FUNCTION retail.forget_breaker() RETURNS trigger
-LANGUAGE plpgsql SET search_path = '' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   DELETE FROM retail.camera_breakers WHERE sensor_id = NEW.id;
   RETURN NULL;

@@ -3,7 +3,7 @@
 -- not let us make: what stands without them works, and their grants come with the next call after somebody has made them.
 
 CREATE OR REPLACE FUNCTION retail.guard_tables() RETURNS text[]
-LANGUAGE plpgsql SET search_path = '' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   -- Who changes the fleet, its rules and its users owns the database; services only read them.
   v_registry CONSTANT text[] := ARRAY['organizations', 'stores', 'sensor_metadata', 'counting_lines', 'region_configurations',

@@ -1,9 +1,9 @@
--- The regularised incomplete beta function I(p_x; p_a, p_b) for p_a, p_b > 0 and p_x from 0 to 1: what the tails of a
+-- The regularised incomplete beta function I(p_x; p_a, p_b) for p_a, p_b > 0 and p_x from 0 to 1, else NULL: what the tails of a
 -- negative binomial are made of (analytics/tails.py). Continued fraction 26.5.8 of Abramowitz and Stegun, by Lentz' method.
 
 CREATE OR REPLACE FUNCTION retail.incomplete_beta(p_a double precision, p_b double precision, p_x double precision)
 RETURNS double precision
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = '' AS $$
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   -- The fraction closes in fast only below the mean; above it the other tail is asked.
   v_is_other boolean := p_x > (p_a + 1) / (p_a + p_b + 2);
@@ -18,8 +18,10 @@ DECLARE
   v_step double precision;
   v_result double precision;
 BEGIN
-  IF p_x <= 0 OR p_x >= 1 THEN
-    RETURN CASE WHEN p_x <= 0 THEN 0 ELSE 1 END;
+  IF NOT (p_x BETWEEN 0 AND 1 AND p_a > 0 AND p_a < 'Infinity' AND p_b > 0 AND p_b < 'Infinity') THEN
+    RETURN NULL;
+  ELSIF p_x IN (0, 1) THEN
+    RETURN p_x;
   END IF;
   v_exponent := v_a * ln(v_x) + v_b * ln(1 - v_x)
     + retail.log_gamma(v_a + v_b) - retail.log_gamma(v_a) - retail.log_gamma(v_b);

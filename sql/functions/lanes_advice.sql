@@ -3,7 +3,7 @@
 
 CREATE OR REPLACE FUNCTION retail.lanes_advice(p_needed integer, p_lanes double precision, p_is_rostered boolean)
 RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = '' AS $$
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
   SELECT CASE
     WHEN p_needed IS NULL OR p_lanes IS NULL THEN NULL
     WHEN p_needed > p_lanes THEN 'Open more lanes: ' || ceil(p_needed - p_lanes) || '.'

@@ -2,7 +2,7 @@
 -- before its start runs past midnight.
 
 CREATE OR REPLACE FUNCTION retail.opening_hours_are_sound(p_opening_hours jsonb) RETURNS boolean
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = '' AS $$
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_weekdays CONSTANT text[] := ARRAY['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'];
   v_week CONSTANT integer := 7 * 24 * 60;

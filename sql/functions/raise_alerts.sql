@@ -4,7 +4,7 @@
 -- The same call again changes nothing. Alerts are locked as storage/alerts.py locks them until the transaction ends.
 
 CREATE OR REPLACE FUNCTION retail.raise_alerts(p_metrics text[], p_stores uuid[], p_at timestamptz DEFAULT now()) RETURNS integer
-LANGUAGE plpgsql SET search_path = '' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_count integer;
 BEGIN

@@ -2,10 +2,10 @@
 -- span that ends at or before its start runs past midnight.
 
 CREATE OR REPLACE FUNCTION retail.raise_alerts_is_open(p_opening_hours jsonb, p_wall timestamp) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = '' AS $$
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
   SELECT p_opening_hours IS NULL OR EXISTS (
     SELECT
-    FROM jsonb_each(p_opening_hours) AS d (weekday, spans)
+    FROM jsonb_each(CASE jsonb_typeof(p_opening_hours) WHEN 'object' THEN p_opening_hours ELSE '{}' END) AS d (weekday, spans)
     CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(d.spans) WHEN 'array' THEN d.spans ELSE '[]' END) AS s (span)
     CROSS JOIN LATERAL (
       SELECT split_part(s.span ->> 0, ':', 1)::integer * 60 + split_part(s.span ->> 0, ':', 2)::integer,

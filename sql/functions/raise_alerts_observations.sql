@@ -4,7 +4,7 @@
 
 CREATE OR REPLACE FUNCTION retail.raise_alerts_observations(p_metrics text[], p_stores uuid[], p_at timestamptz)
 RETURNS TABLE (store_id uuid, metric text, value double precision, seen_from timestamptz, seen_until timestamptz, details jsonb)
-LANGUAGE sql STABLE SET search_path = '' AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   WITH places AS (
     SELECT s.id, s.capacity, s.timezone, s.opening_hours FROM retail.stores AS s WHERE s.id = ANY (p_stores)
   ), hours AS (

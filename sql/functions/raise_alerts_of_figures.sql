@@ -4,7 +4,7 @@
 -- It runs with its owner's rights, for whoever may write figures may not write alerts.
 
 CREATE OR REPLACE FUNCTION retail.raise_alerts_of_figures() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' SET lock_timeout = '2s' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
   v_metrics text[] := CASE TG_TABLE_NAME WHEN 'queue_analytics'
     THEN ARRAY['queue_wait_minutes', 'queue_length', 'abandonment_risk_percent'] ELSE ARRAY['utilization_percent'] END;

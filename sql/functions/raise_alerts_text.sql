@@ -4,7 +4,7 @@
 CREATE OR REPLACE FUNCTION retail.raise_alerts_text(
   p_metric text, p_store text, p_zone text, p_value double precision, p_threshold double precision,
   p_seen_from timestamptz, p_seen_until timestamptz, p_details jsonb, OUT title text, OUT message text)
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = '' AS $$
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
   SELECT
     CASE
       WHEN p_metric = 'utilization_percent' THEN format('%s is crowded: %s %% of its capacity', p_store, w.value)

@@ -1,7 +1,7 @@
 -- Stores of which the user may read anything, a single camera is enough: he sees their names, not their figures.
 
 CREATE OR REPLACE FUNCTION retail.stores_around_user() RETURNS uuid[]
-LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT coalesce(pg_catalog.array_agg(s.id), '{}')
   FROM retail.stores AS s
   WHERE EXISTS (

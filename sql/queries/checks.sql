@@ -23,6 +23,22 @@ LEFT JOIN retail.collection_log AS l
 WHERE s.is_active AND s.endpoints ? %(endpoint)s::text
 ORDER BY s.sensor_name, l.hour_start
 
+-- name: asked_days
+-- The same of the cameras' local days of the window, for the endpoints that are asked by the day; a camera that was not asked is left
+-- out, it may lack the report.
+SELECT s.sensor_name AS camera, s.timezone, s.last_seen_at, l.hour_start, l.outcome, l.row_count > 0 OR l.last_success_at IS NOT NULL
+  AND CASE WHEN l.endpoint = 'region_stays' THEN EXISTS (
+      SELECT FROM retail.region_stays AS r WHERE r.sensor_id = l.sensor_id AND r.date = d.date)
+    ELSE EXISTS (SELECT FROM retail.heatmap_spatial_raw AS r WHERE r.sensor_id = l.sensor_id AND r.date = d.date)
+  END AS is_in
+FROM retail.collection_log AS l
+JOIN retail.sensor_metadata AS s ON s.id = l.sensor_id
+CROSS JOIN LATERAL (SELECT (l.hour_start AT TIME ZONE s.timezone)::date AS date) AS d
+WHERE s.is_active AND l.endpoint = %(endpoint)s::text
+  AND l.hour_start >= %(start)s::timestamptz - interval '1 day' AND l.hour_start < %(end)s::timestamptz + interval '1 day'
+  AND d.date >= %(start)s::date AND d.date < %(end)s::date
+ORDER BY s.sensor_name, l.hour_start
+
 -- name: lowered_hours
 -- Readings of the window's hours in table :table that were lower than the stored ones: sums of what stands and what does not.
 SELECT s.sensor_name AS camera, s.timezone, v."timestamp", v.action, v.run_id,
@@ -56,24 +72,91 @@ WHERE r."timestamp" >= %(start)s::timestamptz - interval '25 hours' AND r."times
     AND ((r."timestamp" AT TIME ZONE s.timezone)::date + 1)::timestamp AT TIME ZONE s.timezone <= %(end)s)
 ORDER BY s.sensor_name, r."timestamp"
 
--- name: hours_beside_cameras
--- Each store's hours of the window beside the sums of its cameras' hours.
-SELECT t.store_name AS store, to_char(f.hour_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') AS at,
-  f.total_entries::double precision, f.total_exits::double precision, f.passersby::double precision,
-  c.total_entries::double precision AS total_entries_of_cameras, c.total_exits::double precision AS total_exits_of_cameras,
-  c.passersby::double precision AS passersby_of_cameras
-FROM retail.store_hourly AS f
-JOIN retail.stores AS t ON t.id = f.store_id
-LEFT JOIN (
-  SELECT s.store_id, h.hour_start, sum(h.total_entries) AS total_entries, sum(h.total_exits) AS total_exits,
+-- name: figures_beside_parts
+-- Figures of table :of in the window beside the sums of what they are made of: the cameras of a store, the hours of a local day, the
+-- lines of a final reading by their roles. Of readings each one has a row, also where its figures are missing; else each figure has.
+WITH parts AS (
+  SELECT s.store_id AS id, 0 AS region, h.hour_start AS at, sum(h.total_entries) AS entries, sum(h.total_exits) AS exits,
     sum(h.passersby) AS passersby
   FROM retail.hourly_analytics AS h
   JOIN retail.sensor_metadata AS s ON s.id = h.sensor_id
-  WHERE h.hour_start >= %(start)s AND h.hour_start < %(end)s
-  GROUP BY 1, 2
-) AS c ON c.store_id = f.store_id AND c.hour_start = f.hour_start
-WHERE f.hour_start >= %(start)s AND f.hour_start < %(end)s
-ORDER BY t.store_name, f.hour_start
+  WHERE %(of)s = 'store_hourly' AND h.hour_start >= %(start)s AND h.hour_start < %(end)s
+  GROUP BY 1, 3
+  UNION ALL
+  SELECT s.store_id, 0, d.date::timestamptz, sum(d.total_entries), sum(d.total_exits), sum(d.passersby)
+  FROM retail.daily_analytics AS d
+  JOIN retail.sensor_metadata AS s ON s.id = d.sensor_id
+  WHERE %(of)s = 'store_daily' AND d.date >= %(start)s::date AND d.date < %(end)s::date
+  GROUP BY 1, 3
+  UNION ALL
+  SELECT h.sensor_id, 0, (h.hour_start AT TIME ZONE t.timezone)::date::timestamptz, sum(h.total_entries), sum(h.total_exits),
+    sum(h.passersby)
+  FROM retail.hourly_analytics AS h
+  JOIN retail.sensor_metadata AS s ON s.id = h.sensor_id
+  JOIN retail.stores AS t ON t.id = s.store_id
+  WHERE %(of)s = 'daily_analytics'
+    AND h.hour_start >= %(start)s::timestamptz - interval '1 day' AND h.hour_start < %(end)s::timestamptz + interval '1 day'
+  GROUP BY 1, 3
+  UNION ALL
+  SELECT h.sensor_id, c.key::integer, (h.hour_start AT TIME ZONE t.timezone)::date::timestamptz, sum(c.value::numeric), NULL, NULL
+  FROM retail.hourly_analytics AS h
+  JOIN retail.sensor_metadata AS s ON s.id = h.sensor_id
+  JOIN retail.stores AS t ON t.id = s.store_id
+  CROSS JOIN LATERAL jsonb_each_text(h.region_counts) AS c
+  WHERE %(of)s = 'regional_analytics'
+    AND h.hour_start >= %(start)s::timestamptz - interval '1 day' AND h.hour_start < %(end)s::timestamptz + interval '1 day'
+  GROUP BY 1, 2, 3
+  UNION ALL
+  SELECT r.sensor_id, 0, r."timestamp",
+    sum(CASE WHEN c.is_inverted THEN n.way_out ELSE n.way_in END) FILTER (WHERE c.role = 'entrance'),
+    sum(CASE WHEN c.is_inverted THEN n.way_in ELSE n.way_out END) FILTER (WHERE c.role = 'entrance'),
+    sum(n.way_in + n.way_out) FILTER (WHERE c.role = 'passerby')
+  FROM retail.people_counting_raw AS r
+  JOIN retail.sensor_metadata AS s ON s.id = r.sensor_id
+  JOIN retail.stores AS t ON t.id = s.store_id
+  JOIN retail.counting_lines AS c ON c.sensor_id = r.sensor_id AND c.role IN ('entrance', 'passerby')
+  JOIN LATERAL (
+    VALUES (1, r.line1_in, r.line1_out), (2, r.line2_in, r.line2_out), (3, r.line3_in, r.line3_out), (4, r.line4_in, r.line4_out)
+  ) AS n (line_number, way_in, way_out) ON n.line_number = c.line_number
+  WHERE %(of)s = 'hourly_analytics' AND r.is_final AND r."timestamp" >= %(start)s AND r."timestamp" < %(end)s
+    AND (s.installed_on IS NULL OR (r."timestamp" AT TIME ZONE t.timezone)::date >= s.installed_on)
+  GROUP BY 1, 3
+  -- Of a reading with a line that the camera left out the figures hold an estimate.
+  HAVING count(n.way_in + n.way_out) = count(*)
+), wholes AS (
+  SELECT store_id AS id, 0 AS region, hour_start AS at, total_entries AS entries, total_exits AS exits, passersby
+  FROM retail.store_hourly
+  WHERE %(of)s = 'store_hourly' AND hour_start >= %(start)s AND hour_start < %(end)s
+  UNION ALL
+  SELECT store_id, 0, date::timestamptz, total_entries, total_exits, passersby
+  FROM retail.store_daily
+  WHERE %(of)s = 'store_daily' AND date >= %(start)s::date AND date < %(end)s::date
+  UNION ALL
+  SELECT sensor_id, 0, date::timestamptz, total_entries, total_exits, passersby
+  FROM retail.daily_analytics
+  WHERE %(of)s = 'daily_analytics' AND date >= %(start)s::date AND date < %(end)s::date
+  UNION ALL
+  SELECT sensor_id, region_number, date::timestamptz, (metrics ->> 'entries')::numeric, NULL, NULL
+  FROM retail.regional_analytics
+  WHERE %(of)s = 'regional_analytics' AND date >= %(start)s::date AND date < %(end)s::date
+    AND bucket_size = '1day' AND metrics ->> 'source' = 'measured'
+  UNION ALL
+  SELECT sensor_id, 0, hour_start, total_entries, total_exits, passersby
+  FROM retail.hourly_analytics
+  WHERE %(of)s = 'hourly_analytics' AND hour_start >= %(start)s AND hour_start < %(end)s
+)
+SELECT coalesce(t.store_name, s.sensor_name) || CASE WHEN region > 0 THEN ' region ' || region ELSE '' END AS subject,
+  to_char(at, CASE WHEN %(of)s IN ('store_hourly', 'hourly_analytics') THEN 'YYYY-MM-DD HH24:MI' ELSE 'YYYY-MM-DD' END) AS at,
+  f.figure, f.whole::double precision, f.parts::double precision
+FROM wholes AS w
+FULL JOIN parts AS p USING (id, region, at)
+LEFT JOIN retail.stores AS t ON t.id = coalesce(w.id, p.id)
+LEFT JOIN retail.sensor_metadata AS s ON s.id = coalesce(w.id, p.id)
+CROSS JOIN LATERAL (
+  VALUES ('entries', w.entries, p.entries), ('exits', w.exits, p.exits), ('passersby', w.passersby, p.passersby)
+) AS f (figure, whole, parts)
+WHERE CASE WHEN %(of)s = 'hourly_analytics' THEN p.id IS NOT NULL ELSE w.id IS NOT NULL END
+ORDER BY 1, 2, 3
 
 -- name: shares_of_stores
 -- Each store's people of the window, how many of them are estimates, and its hours without any count.
@@ -88,25 +171,6 @@ CROSS JOIN LATERAL (
 WHERE f.hour_start >= %(start)s AND f.hour_start < %(end)s
 GROUP BY t.store_name
 ORDER BY t.store_name
-
--- name: days_beside_cameras
--- Each store's days of the dates beside the sums of its cameras' days.
-SELECT t.store_name AS store, f.date::text AS at,
-  f.total_entries::double precision, f.total_exits::double precision, f.passersby::double precision,
-  c.total_entries::double precision AS total_entries_of_cameras, c.total_exits::double precision AS total_exits_of_cameras,
-  c.passersby::double precision AS passersby_of_cameras
-FROM retail.store_daily AS f
-JOIN retail.stores AS t ON t.id = f.store_id
-LEFT JOIN (
-  SELECT s.store_id, d.date, sum(d.total_entries) AS total_entries, sum(d.total_exits) AS total_exits,
-    sum(d.passersby) AS passersby
-  FROM retail.daily_analytics AS d
-  JOIN retail.sensor_metadata AS s ON s.id = d.sensor_id
-  WHERE d.date >= %(start)s::date AND d.date < %(end)s::date
-  GROUP BY 1, 2
-) AS c ON c.store_id = f.store_id AND c.date = f.date
-WHERE f.date >= %(start)s::date AND f.date < %(end)s::date
-ORDER BY t.store_name, f.date
 
 -- name: newest_hours_of_stores
 -- The newest hour that some camera counted, as the stores' figures have it, of each store with an active camera; NULL: none.
@@ -173,3 +237,166 @@ CROSS JOIN LATERAL (
 ) AS n
 WHERE s.is_active
 ORDER BY s.sensor_name
+
+-- name: estimates_beside_counts
+-- The people of each estimated hour of the window beside the most that its camera counted in an hour of the 26 weeks before the
+-- window's end; NULL: it counted none.
+WITH cameras AS (
+  SELECT DISTINCT i.sensor_id
+  FROM retail.imputed_hours AS i
+  WHERE i.hour_start >= %(start)s AND i.hour_start < %(end)s
+), counted AS (
+  SELECT c.sensor_id, max(r.total_in + r.total_out) AS people
+  FROM cameras AS c
+  JOIN retail.people_counting_raw AS r ON r.sensor_id = c.sensor_id
+  WHERE r."timestamp" >= %(end)s::timestamptz - interval '26 weeks' AND r."timestamp" < %(end)s AND r.is_final
+  GROUP BY c.sensor_id
+)
+SELECT s.sensor_name AS camera, s.timezone, i.hour_start,
+  (coalesce(i.entries, 0) + coalesce(i.exits, 0) + coalesce(i.passersby, 0))::double precision AS people,
+  c.people::double precision AS most
+FROM retail.imputed_hours AS i
+JOIN retail.sensor_metadata AS s ON s.id = i.sensor_id
+LEFT JOIN counted AS c ON c.sensor_id = i.sensor_id
+WHERE i.hour_start >= %(start)s AND i.hour_start < %(end)s
+ORDER BY s.sensor_name, i.hour_start
+
+-- name: waits
+-- How long customers waited and how many did, in the window's hours of which that is known, beside what the store holds.
+SELECT t.store_name AS store, t.timezone, q.hour_start, q.estimated_wait_time_minutes AS minutes,
+  q.predicted_queue_length AS waiting, t.capacity::double precision AS capacity
+FROM retail.queue_analytics AS q
+JOIN retail.stores AS t ON t.id = q.store_id
+WHERE q.hour_start >= %(start)s AND q.hour_start < %(end)s
+  AND num_nonnulls(q.estimated_wait_time_minutes, q.predicted_queue_length) > 0
+ORDER BY t.store_name, q.hour_start
+
+-- name: tills_of_days
+-- The share of open hours in which the tills were known, of each store and date of the window with opening hours, the share of the
+-- day that its cameras counted, and whether the tills were known at all in the two weeks before.
+SELECT t.store_name AS store, d.date::text AS date, d.data_completeness AS known, f.data_completeness AS counted,
+  EXISTS (
+    SELECT FROM retail.queue_performance_daily AS e
+    WHERE e.store_id = d.store_id AND e.date >= d.date - 14 AND e.date < d.date AND e.data_completeness > 0) AS was_known
+FROM retail.queue_performance_daily AS d
+JOIN retail.stores AS t ON t.id = d.store_id
+JOIN retail.store_daily AS f ON f.store_id = d.store_id AND f.date = d.date
+WHERE d.date >= %(start)s::date AND d.date < %(end)s::date AND d.data_completeness IS NOT NULL
+ORDER BY t.store_name, d.date
+
+-- name: residuals
+-- What the fit of each flow of table :of left unexplained on the window's dates.
+SELECT s.sensor_name || ' region ' || f.from_region || ' to ' || f.to_region AS flow, f.date::text AS date, f.residual
+FROM retail.pathway_analytics AS f
+JOIN retail.sensor_metadata AS s ON s.id = f.sensor_id
+WHERE %(of)s = 'pathway_analytics' AND f.date >= %(start)s::date AND f.date < %(end)s::date AND f.residual IS NOT NULL
+UNION ALL
+SELECT a.sensor_name || ' to ' || b.sensor_name, f.date::text, f.residual
+FROM retail.camera_flow_matrix AS f
+JOIN retail.sensor_metadata AS a ON a.id = f.from_camera
+JOIN retail.sensor_metadata AS b ON b.id = f.to_camera
+WHERE %(of)s = 'camera_flow_matrix' AND f.date >= %(start)s::date AND f.date < %(end)s::date AND f.residual IS NOT NULL
+ORDER BY 1, 2
+
+-- name: key_figures_beside_days
+-- The key figures of the window that are columns of the store's day, beside them; NULL: there is none.
+SELECT t.store_name AS subject, f.date::text AS at, n.figure, k.metric_value AS whole, n.value AS parts
+FROM retail.store_daily AS f
+JOIN retail.stores AS t ON t.id = f.store_id
+CROSS JOIN LATERAL (
+  VALUES ('visitors', f.total_visitors::double precision), ('entries', f.total_entries::double precision),
+    ('mean_stay', f.avg_dwell_time_minutes::double precision), ('avg_occupancy', f.avg_occupancy::double precision),
+    ('capture_rate', f.capture_rate_percent::double precision), ('utilization', f.utilization::double precision),
+    ('data_completeness', f.data_completeness::double precision)
+) AS n (figure, value)
+LEFT JOIN retail.kpi_metrics AS k
+  ON k.scope = 'store' AND k.scope_id = f.store_id AND k.date = f.date AND k.metric_name = n.figure
+WHERE f.date >= %(start)s::date AND f.date < %(end)s::date
+ORDER BY 1, 2, 3
+
+-- name: forecasts_beside_cameras
+-- The people that each origin of the window expects at a store, and at those of its entrance cameras that have forecasts, over the
+-- hours that these have; NULL: the store has no forecast. `doors` counts its entrance cameras, with forecasts or without.
+WITH entrances AS (
+  SELECT s.store_id, s.id
+  FROM retail.sensor_metadata AS s
+  WHERE EXISTS (SELECT FROM retail.counting_lines AS l WHERE l.sensor_id = s.id AND l.role = 'entrance')
+), cameras AS (
+  SELECT e.store_id, p.prediction_time, sum(p.predicted_value) AS people
+  FROM retail.predictions AS p
+  JOIN entrances AS e ON e.id = p.sensor_id
+  WHERE p.prediction_type = 'traffic' AND p.prediction_time >= %(start)s AND p.prediction_time < %(end)s
+  GROUP BY 1, 2
+), stores AS (
+  SELECT p.store_id, p.prediction_time, sum(p.predicted_value) AS people
+  FROM retail.store_predictions AS p
+  WHERE p.prediction_type = 'traffic' AND p.prediction_time >= %(start)s AND p.prediction_time < %(end)s
+  GROUP BY 1, 2
+)
+SELECT t.store_name AS store, prediction_time, c.people AS of_cameras, f.people AS of_store,
+  (SELECT count(*) FROM entrances AS e WHERE e.store_id = t.id)::integer AS doors
+FROM cameras AS c
+LEFT JOIN stores AS f USING (store_id, prediction_time)
+JOIN retail.stores AS t ON t.id = store_id
+ORDER BY t.store_name, prediction_time
+
+-- name: newest_plans
+-- The newest plan of each store with an active camera: when it was made, and of how many of its hours nothing is forecast; NULL: none.
+SELECT t.store_name AS store, n.plan_time, n.hours, n.without_forecast
+FROM retail.stores AS t
+LEFT JOIN LATERAL (
+  SELECT p.plan_time, count(*)::integer AS hours, (count(*) FILTER (WHERE p.expected_visitors IS NULL))::integer AS without_forecast
+  FROM retail.staffing_plan AS p
+  WHERE p.store_id = t.id AND p.plan_time <= %(now)s
+  GROUP BY p.plan_time
+  ORDER BY p.plan_time DESC
+  LIMIT 1
+) AS n ON true
+WHERE EXISTS (SELECT FROM retail.sensor_metadata AS s WHERE s.store_id = t.id AND s.is_active)
+ORDER BY t.store_name
+
+-- name: newest_model
+-- The newest model by now with the figures of its back-test; NULL: not back-tested.
+SELECT m.model_version, m.trained_to, m.has_learner, m.quality ->> 'has_learner' AS why,
+  (m.backtest #>> '{pooled,model,mase}')::double precision AS mase, (m.backtest #>> '{pooled,model,wape}')::double precision AS wape
+FROM retail.prediction_model AS m
+WHERE m.trained_to <= %(now)s
+ORDER BY m.trained_to DESC
+LIMIT 1
+
+-- name: accuracy_of_days
+-- How far the forecasts of the day before were off, by store and over all of them, on the dates of the window.
+SELECT a.scope, coalesce(t.store_name, a.subject) AS store, a.date, a.wape, a.skill
+FROM retail.prediction_accuracy AS a
+LEFT JOIN retail.stores AS t ON t.id = a.store_id
+WHERE a.date >= %(start)s::date AND a.date < %(end)s::date AND a.horizons = '7-24' AND a.scope IN ('store', 'stores_pooled') AND a.n > 0
+ORDER BY 2, a.date
+
+-- name: states_of_cameras
+-- The state of each active camera as of the last look; NULL: nobody has looked.
+SELECT s.sensor_name AS camera, s.timezone, h.state, h.last_seen_at, h.checked_at, h.quality ->> 'state' AS why
+FROM retail.sensor_metadata AS s
+LEFT JOIN retail.camera_health AS h ON h.sensor_id = s.id
+WHERE s.is_active
+ORDER BY s.sensor_name
+
+-- name: open_alerts
+-- Alerts that have not ended, the oldest first.
+SELECT coalesce(s.sensor_name, t.store_name) AS subject, t.timezone, a.title, a.severity, a."timestamp", a.acknowledged
+FROM retail.alerts_generated AS a
+JOIN retail.stores AS t ON t.id = a.store_id
+LEFT JOIN retail.sensor_metadata AS s ON s.id = a.sensor_id
+WHERE NOT a.resolved AND a."timestamp" <= %(now)s
+ORDER BY a."timestamp", 1
+
+-- name: holidays_of_stores
+-- The last known holiday of each store's country; NULL: none is known.
+SELECT t.store_name AS subject, t.country, h.last
+FROM retail.stores AS t
+LEFT JOIN (SELECT country, max(date) AS last FROM retail.holidays GROUP BY country) AS h ON h.country = t.country
+ORDER BY t.store_name
+
+-- name: days_of_calendar
+-- The last date of the retail calendar, and how many dates are missing before it; NULL: it is empty.
+SELECT 'the retail calendar' AS subject, max(date) AS last, (max(date) - min(date) + 1 - count(*))::integer AS missing
+FROM retail.retail_calendar

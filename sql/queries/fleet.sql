@@ -61,6 +61,12 @@ LEFT JOIN (
 ) AS w ON w.sensor_id = c.id
 ORDER BY c.sensor_name
 
+-- name: removed_cameras
+-- Those of the names that cameras had which were removed.
+SELECT DISTINCT name
+FROM retail.fleet_changes
+WHERE kind = 'camera' AND change = 'removed' AND name = ANY (%(names)s)
+
 -- name: add_organizations
 INSERT INTO retail.organizations (organization_name)
 SELECT unnest(%(names)s::text[])

@@ -41,6 +41,39 @@ LEFT JOIN LATERAL (
   LIMIT 1
 ) AS b ON true
 
+-- name: flags_since
+-- The readings of the cameras :sensors that have a minute row from after :since to :now, in the order of time by camera, and before
+-- these the newest of each camera, at most 7 days older.
+SELECT a.sensor_id::text, r.is_new, extract(epoch FROM r.period_end)::bigint AS period_end, v.region_entrance_alarm_status,
+  v.region_exit_alarm_status, v.counter_alarm_status, v.region1_in_alarm, v.region1_out_alarm, v.region2_in_alarm,
+  v.region2_out_alarm, v.region3_in_alarm, v.region3_out_alarm, v.region4_in_alarm, v.region4_out_alarm, v.current_counter_alarm
+FROM unnest(%(sensors)s::uuid[]) AS a (sensor_id)
+CROSS JOIN LATERAL (
+  SELECT n.period_end, true AS is_new
+  FROM retail.realtime_analytics AS n
+  WHERE n.sensor_id = a.sensor_id AND n.period_end > %(since)s::timestamptz AND n.period_end <= %(now)s::timestamptz
+  UNION ALL
+  (SELECT o.period_end, false
+  FROM retail.realtime_analytics AS o
+  WHERE o.sensor_id = a.sensor_id
+    AND o.period_end <= %(since)s::timestamptz AND o.period_end >= %(since)s::timestamptz - interval '7 days'
+  ORDER BY o.period_end DESC
+  LIMIT 1)
+) AS r
+JOIN retail.vca_alarm_status AS v
+  ON v.sensor_id = a.sensor_id AND v."timestamp" = r.period_end
+  AND v."timestamp" <= %(now)s::timestamptz AND v."timestamp" >= %(since)s::timestamptz - interval '7 days'
+ORDER BY a.sensor_id, r.period_end
+
+-- name: last_asked
+-- When each of the cameras :sensors was last asked about one of the last hours, and what became of it; that another kept the camera
+-- says nothing of it.
+SELECT DISTINCT ON (sensor_id) sensor_id::text, asked_at, outcome
+FROM retail.collection_log
+WHERE sensor_id = ANY (%(sensors)s::uuid[]) AND outcome <> 'busy'
+  AND hour_start >= %(now)s::timestamptz - interval '3 hours' AND hour_start <= %(now)s::timestamptz + interval '1 hour'
+ORDER BY sensor_id, asked_at DESC
+
 -- name: counted_hours
 -- Measured hours of the cameras :sensors since :since, and until when each is counted: its end, or its last collection.
 SELECT h.sensor_id::text, extract(epoch FROM h.hour_start)::bigint AS hour_start, h.total_entries::double precision AS entries,

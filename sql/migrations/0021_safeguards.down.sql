@@ -1,0 +1,51 @@
+DO $$
+DECLARE
+  v_rule record;
+BEGIN
+  FOR v_rule IN
+    SELECT k.conrelid::regclass AS name, k.conname
+    FROM pg_constraint AS k
+    JOIN pg_class AS c ON c.oid = k.conrelid
+    WHERE c.relnamespace = 'retail'::regnamespace AND NOT c.relispartition AND (
+      (c.relname, k.conname) IN (
+        SELECT t.key, v.value || '_is_a_number'
+        FROM jsonb_each('{
+          "hourly_analytics": ["net_flow", "entry_to_checkout_rate", "heat_seconds_per_passage", "heat_variance", "max_heat_value"],
+          "store_hourly": ["net_flow", "entry_to_checkout_rate", "heat_seconds_per_passage", "heat_variance", "max_heat_value"],
+          "daily_analytics": ["net_flow", "overall_conversion_rate", "avg_queue_length", "max_queue_length",
+            "estimated_avg_wait_minutes"],
+          "store_daily": ["net_flow", "overall_conversion_rate", "avg_queue_length", "max_queue_length",
+            "estimated_avg_wait_minutes"],
+          "kpi_metrics": ["benchmark_value"],
+          "collection_log": ["clock_offset_seconds"],
+          "sensor_metadata": ["clock_offset_seconds", "heat_scale"],
+          "stores": ["area_sqm"],
+          "pathway_analytics": ["avg_transition_time_seconds"],
+          "camera_flow_matrix": ["avg_transition_time_seconds", "conversion_impact"],
+          "queue_analytics": ["actual_wait_time", "estimated_wait_time_minutes", "wait_p90_minutes", "lanes",
+            "measured_queue_length", "offered_load", "predicted_queue_length", "queue_velocity", "confidence_lower",
+            "confidence_upper"],
+          "queue_performance_daily": ["avg_queue_length", "avg_service_rate", "avg_wait_time", "staff_efficiency_score",
+            "total_customers_served", "total_queue_time_minutes", "wait_time_90th_percentile"],
+          "staffing_plan": ["expected_visitors", "visitors_lower"],
+          "alerts_generated": ["threshold_value"]}'::jsonb) AS t, jsonb_array_elements_text(t.value) AS v)
+      OR (c.relname IN ('daily_analytics', 'store_daily') AND k.conname IN ('dow_avg_comparison_is_at_least_minus_100',
+        'wow_change_percent_is_at_least_minus_100', 'mom_change_percent_is_at_least_minus_100',
+        'yoy_change_percent_is_at_least_minus_100'))
+      OR (c.relname IN ('predictions', 'store_predictions') AND k.conname IN ('accuracy_score_is_a_share',
+        'error_percentage_is_at_least_minus_100')))
+  LOOP
+    EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', v_rule.name, v_rule.conname);
+  END LOOP;
+END
+$$;
+
+DELETE FROM retail.retention_policies WHERE table_name IN ('alerts_generated', 'pos_transactions', 'staff_hours', 'weather_hourly',
+  'queue_ground_truth', 'prediction_model', 'fleet_changes');
+
+ALTER TABLE retail.organizations ALTER organization_name SET STATISTICS -1;
+ALTER TABLE retail.stores ALTER store_name SET STATISTICS -1;
+ALTER TABLE retail.sensor_metadata ALTER sensor_name SET STATISTICS -1, ALTER sensor_ip SET STATISTICS -1;
+ALTER TABLE retail.camera_groups ALTER group_name SET STATISTICS -1;
+ALTER TABLE retail.fleet_changes ALTER organization_name SET STATISTICS -1, ALTER name SET STATISTICS -1;
+ALTER TABLE retail.user_sensor_access ALTER user_id SET STATISTICS -1;

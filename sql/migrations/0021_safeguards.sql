@@ -1,0 +1,91 @@
+-- What the database itself refuses: shares outside 0 to 1, changes of less than -100 %, numbers that are none. How long alerts, inputs,
+-- models and changes of the fleet are kept. Names of tenants are kept out of statistics. Functions and views stand in files of
+-- their own.
+
+-- A comparison with NaN holds for `greater`: only the upper bound refuses it.
+DO $$
+DECLARE
+  v_table text;
+  v_column text;
+  v_columns jsonb := '{
+    "hourly_analytics": ["net_flow", "entry_to_checkout_rate", "heat_seconds_per_passage", "heat_variance", "max_heat_value"],
+    "store_hourly": ["net_flow", "entry_to_checkout_rate", "heat_seconds_per_passage", "heat_variance", "max_heat_value"],
+    "daily_analytics": ["net_flow", "overall_conversion_rate", "avg_queue_length", "max_queue_length", "estimated_avg_wait_minutes"],
+    "store_daily": ["net_flow", "overall_conversion_rate", "avg_queue_length", "max_queue_length", "estimated_avg_wait_minutes"],
+    "kpi_metrics": ["benchmark_value"],
+    "collection_log": ["clock_offset_seconds"],
+    "sensor_metadata": ["clock_offset_seconds", "heat_scale"],
+    "stores": ["area_sqm"],
+    "pathway_analytics": ["avg_transition_time_seconds"],
+    "camera_flow_matrix": ["avg_transition_time_seconds", "conversion_impact"],
+    "queue_analytics": ["actual_wait_time", "estimated_wait_time_minutes", "wait_p90_minutes", "lanes", "measured_queue_length",
+      "offered_load", "predicted_queue_length", "queue_velocity", "confidence_lower", "confidence_upper"],
+    "queue_performance_daily": ["avg_queue_length", "avg_service_rate", "avg_wait_time", "staff_efficiency_score",
+      "total_customers_served", "total_queue_time_minutes", "wait_time_90th_percentile"],
+    "staffing_plan": ["expected_visitors", "visitors_lower"],
+    "alerts_generated": ["threshold_value"]}';
+BEGIN
+  FOR v_table, v_column IN SELECT t.key, c.value FROM jsonb_each(v_columns) AS t, jsonb_array_elements_text(t.value) AS c LOOP
+    EXECUTE format('ALTER TABLE retail.%1$I ADD CONSTRAINT %3$I CHECK (%2$I > ''-Infinity'' AND %2$I < ''Infinity'')',
+      v_table, v_column, v_column || '_is_a_number');
+  END LOOP;
+  FOREACH v_table IN ARRAY ARRAY['daily_analytics', 'store_daily'] LOOP
+    FOREACH v_column IN ARRAY ARRAY['dow_avg_comparison', 'wow_change_percent', 'mom_change_percent', 'yoy_change_percent'] LOOP
+      EXECUTE format('ALTER TABLE retail.%1$I ADD CONSTRAINT %3$I CHECK (%2$I >= -100 AND %2$I < ''Infinity'')',
+        v_table, v_column, v_column || '_is_at_least_minus_100');
+    END LOOP;
+  END LOOP;
+  FOREACH v_table IN ARRAY ARRAY['predictions', 'store_predictions'] LOOP
+    EXECUTE format(
+      'ALTER TABLE retail.%I
+        ADD CONSTRAINT accuracy_score_is_a_share CHECK (accuracy_score BETWEEN 0 AND 1),
+        ADD CONSTRAINT error_percentage_is_at_least_minus_100 CHECK (error_percentage >= -100 AND error_percentage < ''Infinity'')',
+      v_table);
+  END LOOP;
+END
+$$;
+
+INSERT INTO retail.retention_policies (table_name, action, days_to_keep, description) VALUES
+  ('alerts_generated', 'archive', 1095, 'Alerts that have ended, with what people did about them; an open one never goes.'),
+  ('pos_transactions', 'archive', 1825, 'What tills took, which conversion is computed anew from.'),
+  ('staff_hours', 'archive', 1825, 'Who worked, which queues are computed anew from.'),
+  ('weather_hourly', 'archive', 1825, 'Weather, which analysts compare years by.'),
+  ('queue_ground_truth', 'archive', 1825, 'Counted queues: rare, and worth the work of counting them.'),
+  ('prediction_model', 'drop', 400, 'Models by the week, of which the newest is in use and never goes.'),
+  ('fleet_changes', 'archive', 1825, 'Who changed what of the fleet.');
+
+-- Estimates of rows are made of every tenant's values, and EXPLAIN tells them to everybody: of a name they would tell which others
+-- there are, by halving. Without statistics they are the same for every name.
+ALTER TABLE retail.organizations ALTER organization_name SET STATISTICS 0;
+ALTER TABLE retail.stores ALTER store_name SET STATISTICS 0;
+ALTER TABLE retail.sensor_metadata ALTER sensor_name SET STATISTICS 0, ALTER sensor_ip SET STATISTICS 0;
+ALTER TABLE retail.camera_groups ALTER group_name SET STATISTICS 0;
+ALTER TABLE retail.fleet_changes ALTER organization_name SET STATISTICS 0, ALTER name SET STATISTICS 0;
+ALTER TABLE retail.user_sensor_access ALTER user_id SET STATISTICS 0;
+DO $$
+BEGIN
+  -- Those that stand stay when the table is analyzed again.
+  DELETE FROM pg_catalog.pg_statistic AS s
+  USING pg_catalog.pg_attribute AS a
+  WHERE a.attrelid = s.starelid AND a.attnum = s.staattnum AND a.attstattarget = 0
+    AND a.attrelid IN (SELECT c.oid FROM pg_catalog.pg_class AS c WHERE c.relnamespace = 'retail'::regnamespace);
+EXCEPTION WHEN insufficient_privilege THEN
+  RAISE NOTICE 'Statistics of names stay until an administrator deletes them: this role may not.';
+END
+$$;
+
+DO $$
+DECLARE
+  v_month record;
+BEGIN
+  FOR v_month IN
+    SELECT i.inhrelid::regclass AS name, c.relname AS of_table
+    FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhparent
+    WHERE c.relnamespace = 'retail'::regnamespace AND c.relkind = 'p'
+  LOOP
+    EXECUTE format('COMMENT ON TABLE %s IS %L', v_month.name,
+      format('One month (UTC) of %s, which is the table to ask: nobody is granted a month by itself.', v_month.of_table));
+  END LOOP;
+END
+$$;
+COMMENT ON TABLE public.retail_alembic_version IS 'The revision of schema retail.';
