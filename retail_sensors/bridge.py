@@ -10,8 +10,7 @@ import math
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from retail_sensors.backfill import Report, collect_range
 from retail_sensors.connectors.base import TimeWindow
 from retail_sensors.errors import ConfigurationError, RetailSensorsError, StoppedError
-from retail_sensors.installation import Installation
+from retail_sensors.installation import Installation, opened
 from retail_sensors.partitions import check_window
 from retail_sensors.storage.fleet import FleetRegistry
 from retail_sensors.storage.sqlfiles import queries
@@ -92,7 +91,7 @@ class Bridge:
     def check(self) -> None:
         """Raises ConfigurationError where there is nobody to ask, DatabaseUnavailableError: before the first cycle these end
         the program, later they end a cycle."""
-        with _installation() as installation:
+        with opened() as installation:
             self._names(installation)
 
     def run(self, interval: float, stop: threading.Event, tell: Callable[[Cycle], None]) -> None:
@@ -118,7 +117,8 @@ class Bridge:
 
         report = failure = trace = None
         try:
-            with _installation() as installation:
+            # For one cycle: no connection is kept between them, and the embedded server is started anew where it ended.
+            with opened() as installation:
                 window = self._window(installation, started_at)
                 report = collect_range(
                     installation, window, self._cameras, verbose=self._verbose, on_progress=go_on, defs=self._defs
@@ -178,14 +178,3 @@ class Bridge:
 def seconds_to_next(elapsed: float, interval: float) -> float:
     """Time from `elapsed` seconds after the first start to the next start of the grid; never 0, and no start twice."""
     return (math.floor(elapsed / interval) + 1) * interval - elapsed
-
-
-@contextmanager
-def _installation() -> Iterator[Installation]:
-    """For one cycle: the embedded server is started anew where it ended, and no connection is kept between cycles."""
-    installation = Installation()
-    try:
-        yield installation
-    finally:
-        if "database" in installation.__dict__:
-            installation.database.dispose()

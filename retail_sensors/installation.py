@@ -100,6 +100,17 @@ class Installation:
             ) from error
 
 
+@contextmanager
+def opened() -> Iterator[Installation]:
+    """An installation whose database is let go when the block ends."""
+    installation = Installation()
+    try:
+        yield installation
+    finally:
+        if "database" in installation.__dict__:
+            installation.database.dispose()
+
+
 def _database_error(error: BaseException | None) -> BaseException | None:
     """The driver's own error behind what Dagster raised; None: it was not the database."""
     while error is not None:

@@ -105,7 +105,7 @@ class _Week:
                             if plan.start + edge in passed:
                                 self._event(f"{one.told} {word}")
                 is_full = plan.is_watched(at) or at in plan.restarts
-                with self._restarted(at in plan.restarts):
+                with self._restarted(at in plan.restarts, daemon.run_begun):
                     ran = daemon.tick(
                         names,
                         _EVERY_TICK if is_full or plan.is_hourly(at) else self.quiet,
@@ -137,23 +137,27 @@ class _Week:
             self._event(f"{DISABLED_CAMERA} is switched off")
 
     @contextmanager
-    def _restarted(self, is_restarted: bool) -> Iterator[None]:
-        """Postgres ends and comes back while the block runs."""
+    def _restarted(self, is_restarted: bool, run_begun: threading.Event) -> Iterator[None]:
+        """Postgres ends and comes back while the block's first run is on its way."""
         if not is_restarted:
             yield
             return
 
         def restart() -> None:
+            run_begun.wait()
             time.sleep(_RESTART_AFTER_SECONDS)
             self.server.stop()
             self.server.start()
 
+        run_begun.clear()
         thread = threading.Thread(target=restart)
         self._event("Postgres is restarted in the middle of a run")
         thread.start()
         try:
             yield
         finally:
+            # Without a run nobody would wake it.
+            run_begun.set()
             thread.join()
 
     def _look(self, database: Database) -> None:

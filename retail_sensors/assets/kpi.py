@@ -36,21 +36,24 @@ def kpi_metrics(
     dates = dates_of_run(context)
     roster = database.roster()
     stays = inputs_of_days(REGION_STAYS, dates, database)
+    end = run_window(context).end
+    week = end - timedelta(days=8)
+    # The week of the pictures holds the days of the figures, or the run is longer than a week.
+    wide = (min(dates[0], week.date()), dates[1])
+    tills, staff = (inputs_of_days(table, wide, database) for table in (POS_TRANSACTIONS, STAFF_HOURS))
     figures = kpi_days(
         store_daily,
         roster,
         dates,
         history_of(KPI_METRICS, dates, database, [*KPI_METRICS.key, "metric_value"]),
         holidays=holidays_of_days(dates, roster, database),
-        pos=inputs_of_days(POS_TRANSACTIONS, dates, database),
-        staff=inputs_of_days(STAFF_HOURS, dates, database),
+        pos=tills,
+        staff=staff,
         queue=inputs_of_days(QUEUE_PERFORMANCE_DAILY, dates, database),
         stays=role_stays(stays, roster, "entrance", "short_stay_share"),
         checkout=role_stays(stays, roster, "checkout", "stay_over_30_s"),
     )
-    end = run_window(context).end
-    week = (end - timedelta(days=8), end)
-    hours, tills, staff = (database.read(table, *week) for table in (STORE_HOURLY, POS_TRANSACTIONS, STAFF_HOURS))
+    hours = database.read(STORE_HOURLY, week, end)
     week_of_hours(context, hours, business_overlays(hours, tills, staff, roster), roster)
     return dg.MaterializeResult(value=figures, metadata=kpi_summary(context, figures, roster))
 

@@ -17,8 +17,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from retail_sensors.cli import routes
-from retail_sensors.cli.terminal import console, print_json
+from retail_sensors.cli.terminal import AsJson, console, print_json
 from retail_sensors.errors import ConfigurationError
+from retail_sensors.installation import opened
 
 if TYPE_CHECKING:
     from retail_sensors.storage.alerts import AlertStore
@@ -41,7 +42,7 @@ By = Annotated[
 def alerts(
     context: typer.Context,
     everything: Annotated[bool, typer.Option("--all", help="Show resolved alerts too.")] = False,
-    as_json: routes.AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the open alerts, the worst and newest first."""
     if context.invoked_subcommand is not None:
@@ -97,7 +98,7 @@ def resolve(
 
 
 @app.command("rules")
-def show_rules(as_json: routes.AsJson = False) -> None:
+def show_rules(as_json: AsJson = False) -> None:
     """Show the rules by which alerts are raised."""
     with _store() as store:
         rules = store.rules()
@@ -132,7 +133,7 @@ def set_rule(
 def _store() -> Iterator[AlertStore]:
     from retail_sensors.storage.alerts import AlertStore
 
-    with routes.opened() as installation:
+    with opened() as installation:
         yield AlertStore(installation.database)
 
 

@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from retail_sensors.cli import fleet as fleet_commands
-from retail_sensors.cli.terminal import console, listed, migrated_database, print_json
+from retail_sensors.cli.terminal import AsJson, console, listed, migrated_database, print_json
 from retail_sensors.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ CLOCK_WARNING_SECONDS = 120.0
 """A camera's clock that is further off puts people into wrong hours."""
 
 Words = fleet_commands.Words
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 @app.command("add")

@@ -86,7 +86,7 @@ def demo(
     typer.echo(
         "\nTo keep it all running and look at it in the Dagster UI: make up"
         "\nTo see what needs attention: .venv/bin/retail-sensors alerts"
-        "\nTo look into the tables: .venv/bin/retail-sensors db psql   (for example: TABLE retail.store_daily;)"
+        "\nTo look into the tables: .venv/bin/retail-sensors db psql   (for example: SELECT * FROM retail.store_daily LIMIT 1 \\gx)"
         "\nTo stop everything: .venv/bin/retail-sensors down"
     )
     raise typer.Exit(0 if is_whole else 1)

@@ -18,14 +18,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from retail_sensors.cli.terminal import WORD_HELP, console, listed, migrated_database, print_json
+from retail_sensors.cli.terminal import WORD_HELP, AsJson, console, listed, migrated_database, print_json
 from retail_sensors.errors import ConfigurationError
 
 Words = Annotated[list[str], typer.Argument(metavar="WORD...", help=WORD_HELP, show_default=False)]
 AnyWords = Annotated[
     list[str] | None, typer.Argument(metavar="[WORD]...", help=f"{WORD_HELP} None: all.", show_default=False)
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 group = typer.Typer(help="Put cameras into groups.", no_args_is_help=True)
 tag = typer.Typer(help="Give cameras tags.", no_args_is_help=True)

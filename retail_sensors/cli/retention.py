@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from retail_sensors.cli.terminal import console, migrated_database, print_json
+from retail_sensors.cli.terminal import AsJson, console, migrated_database, print_json
 from retail_sensors.errors import ConfigurationError, RetailSensorsError
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="How long rows are kept: list, set, run; archived months: archives, restore.", no_args_is_help=True
 )
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 @app.command("list")

@@ -17,9 +17,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from retail_sensors.cli.terminal import console, print_json
+from retail_sensors.cli.terminal import AsJson, console, print_json
 from retail_sensors.errors import ConfigurationError, RetailSensorsError
-from retail_sensors.installation import Installation
+from retail_sensors.installation import Installation, opened
 from retail_sensors.secrets import check_reference
 from retail_sensors.tables.notifications import ALERT_EVENTS
 
@@ -42,7 +42,6 @@ Store = Annotated[
         show_default=False,
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Severity = Literal["warning", "critical"]
 
 
@@ -238,17 +237,6 @@ def log(
         console().print(_log_table(listed))
     else:
         typer.echo("There has been no message.")
-
-
-@contextmanager
-def opened() -> Iterator[Installation]:
-    """An installation whose database is let go when the block ends."""
-    installation = Installation()
-    try:
-        yield installation
-    finally:
-        if "database" in installation.__dict__:
-            installation.database.dispose()
 
 
 @contextmanager

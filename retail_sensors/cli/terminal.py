@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -24,6 +24,8 @@ WORD_HELP = (
     "not: before one takes its cameras away."
 )
 """How `analytics.selection` is told in a command's help."""
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 _SHOWN_NAMES = 12
 _WIDTH_OF_A_FILE = 200

@@ -21,6 +21,7 @@ from retail_sensors.tables import TABLES, Kind, Table
 from retail_sensors.tables.access import HIDDEN_COLUMNS
 from retail_sensors.tables.keys import references
 from retail_sensors.tables.views import VIEWS
+from retail_sensors_tests.installations import fresh_database
 
 COLUMNS = """
 SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) AS type, NOT a.attnotnull AS nullable,
@@ -273,10 +274,20 @@ def prepared(statement: str) -> str:
     return re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match[1]) + 1}", statement).replace("%%", "%")
 
 
+@pytest.fixture(scope="module")
+def unwritten(server_url: str, template_database: str) -> Iterator[Database]:
+    """A migrated database that the module's tests share, and write nothing into."""
+    with fresh_database(server_url, template_database) as url:
+        database = Database(Settings(database_url=url))
+        yield database
+        database.dispose()
+
+
 @pytest.mark.parametrize(("file", "name"), list(_every_query()), ids=lambda part: part)
-def test_every_query_prepares(database: Database, file: str, name: str) -> None:
-    with database.transaction() as connection, connection.cursor() as cursor:
+def test_every_query_prepares(unwritten: Database, file: str, name: str) -> None:
+    with unwritten.transaction() as connection, connection.cursor() as cursor:
         cursor.execute(f"PREPARE it AS {prepared(queries(file)[name])}")
+        cursor.execute("DEALLOCATE it")
 
 
 @pytest.mark.parametrize("path", sorted((sql_directory() / "queries").glob("*.sql")), ids=lambda path: path.name)

@@ -162,7 +162,11 @@ class Plan:
         )
 
     def is_hourly(self, now: datetime) -> bool:
-        """Whether what is due about once an hour must not be left out: the last hours of the plan, and what only checks tell of."""
-        return now >= self.end - 95 * MINUTE or any(
-            self.start + one.start <= now < self.start + one.end for one in self.episodes if one.state is None
+        """Whether what is due about once an hour must not be left out: the last hours of the plan, those before
+        a camera is switched off, and what only checks tell of."""
+        off = self.disabled_at
+        return (
+            now >= self.end - 95 * MINUTE
+            or (off is not None and off - 3 * HOUR <= now < off)
+            or any(self.start + one.start <= now < self.start + one.end for one in self.episodes if one.state is None)
         )

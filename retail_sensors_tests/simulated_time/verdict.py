@@ -157,7 +157,8 @@ def judge_data(plan: Plan, site: Site, reference: Site, fleet: SimulatedFleet) -
     end = plan.end.replace(minute=0)
     wrong = []
     for camera in plan.cameras:
-        until = plan.disabled_at.replace(minute=0) if camera == DISABLED_CAMERA and plan.disabled_at else end
+        # Nobody asks a camera that is switched off for the hour that has just ended.
+        until = plan.disabled_at - HOUR if camera == DISABLED_CAMERA and plan.disabled_at else end
         truth = simulated(fleet, camera, TimeWindow(plan.start, until))
         stored = {hour: counts for hour, counts in site.counted(camera).items() if plan.start <= hour < until}
         lacking, other = (
