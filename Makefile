@@ -10,6 +10,7 @@ env: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "retail_sensors needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make env PYTHON=python3.12")'
+	@echo "Installing into $(VENV): one to three minutes ..."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)

@@ -22,12 +22,13 @@ from retail_sensors.assets.predictions import ACCURACY_ASSETS, MODEL_ASSETS, PRE
 from retail_sensors.assets.queues import QUEUE_DAILY_ASSETS, QUEUE_HOURLY_ASSETS
 from retail_sensors.assets.raw import RAW_ASSETS
 from retail_sensors.assets.regions import STAY_ASSETS
+from retail_sensors.installation import Installation
 from retail_sensors.partitions import DAILY, HOURLY
 from retail_sensors.resources.clock import ClockResource
 from retail_sensors.resources.database import DatabaseResource
 from retail_sensors.settings import load_settings
 from retail_sensors.storage.archive import ArchiveFolder
-from retail_sensors.storage.dagster_storage import prune
+from retail_sensors.storage.dagster_storage import prune, prune_files
 from retail_sensors.storage.merge import PARTITIONED
 from retail_sensors.storage.retention import RetentionBusyError, apply_policies
 
@@ -134,14 +135,15 @@ def make_partitions_ahead(context: dg.OpExecutionContext, database: DatabaseReso
 
 @dg.op
 def prune_event_log(context: dg.OpExecutionContext, database: DatabaseResource, clock: ClockResource) -> None:
-    """Deletes old events and runs of Dagster's own storage, which itself keeps them for ever.
+    """Deletes old events, runs and outputs of Dagster's own storage, which itself keeps them for ever.
 
     The newest materialization of each partition stays: to Dagster it is the partition's status. Deleting whole runs
     by Dagster's own means would turn old partitions back to "missing".
     """
     before = clock.now() - timedelta(days=load_settings().event_log_days)
     deleted = prune(database.database, before)
-    context.log.info(f"Deleted from before {before:%Y-%m-%d}: {deleted}")
+    files = prune_files(Installation().files, before)
+    context.log.info(f"Deleted from before {before:%Y-%m-%d}: {deleted}, {files} files of output")
 
 
 @dg.op

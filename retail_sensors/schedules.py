@@ -44,6 +44,8 @@ AROUND_MINUTES = 15
 """So long before its opening and after its closing a store counts as open for the running hour."""
 QUIET_MINUTES = 30
 """How often all cameras are asked for the running hour, whatever is open."""
+ENDED_MINUTES = 5
+"""So long after its end a camera is asked for the whole hour."""
 
 RECENT_DAYS = 10
 """Days that are computed anew every six hours: an estimate of a gap reaches back a week from its end."""
@@ -97,7 +99,8 @@ def finished_hours(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     cron_schedule="*/5 * * * *",
     description="Every 5 minutes (RETAIL_SENSORS_RUNNING_HOUR_MINUTES) asks the cameras of stores that are open, from "
     f"{AROUND_MINUTES} minutes before to {AROUND_MINUTES} after, for the running hour (the last {RUNNING_HOURS} partitions) and their "
-    f"alarm status; all cameras every {QUIET_MINUTES} minutes.",
+    f"alarm status; all cameras every {QUIET_MINUTES} minutes, and those whose hour ends beside the full hour (UTC) when it "
+    f"has ended {ENDED_MINUTES} minutes ago.",
 )
 def running_hour(context: dg.ScheduleEvaluationContext, database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
     """One run of the running hour and the one before."""
@@ -106,12 +109,14 @@ def running_hour(context: dg.ScheduleEvaluationContext, database: DatabaseResour
     if tick.minute % QUIET_MINUTES == 0:
         return request
     every = load_settings().running_hour_minutes
-    if tick.minute % every:
+    roster = database.roster()
+    names = cameras_with_ended_hours(tick, roster)
+    if tick.minute % every == 0:
+        names = sorted({*names, *cameras_of_open_stores(tick, roster)})
+    elif not names:
         return dg.SkipReason(
             f"The running hour is asked for every {every} minutes (RETAIL_SENSORS_RUNNING_HOUR_MINUTES)."
         )
-    roster = database.roster()
-    names = cameras_of_open_stores(tick, roster)
     if not names:
         return dg.SkipReason(
             f"No store with a camera is open, or was or will be within {AROUND_MINUTES} minutes; all cameras are asked every "
@@ -121,6 +126,18 @@ def running_hour(context: dg.ScheduleEvaluationContext, database: DatabaseResour
         return request
     config = {asset.key.to_user_string(): {"config": {"cameras": names}} for asset in RAW_ASSETS}
     return request.with_replaced_attrs(run_config={"ops": config})
+
+
+def cameras_with_ended_hours(tick: datetime, roster: Roster) -> list[str]:
+    """Names of the active cameras whose local hour has ended just before the tick, in order; `finished_hours` asks for those that end
+    with an hour of UTC."""
+    ended = tick - timedelta(minutes=ENDED_MINUTES)
+    cameras = roster.sensors.loc[roster.sensors["is_active"].astype(bool), ["sensor_name", "timezone"]]
+    return sorted(
+        name
+        for name, zone in cameras.itertuples(index=False)
+        if ended.minute and ended.astimezone(ZoneInfo(zone)).minute == 0
+    )
 
 
 def cameras_of_open_stores(tick: datetime, roster: Roster) -> list[str]:

@@ -51,6 +51,8 @@ LATE_FORECAST, DEAD_FORECAST = timedelta(hours=8), timedelta(hours=24)
 LATE_SEARCH, DEAD_SEARCH = timedelta(hours=3), timedelta(hours=24)
 """Anomalies are looked for every hour."""
 
+RECORD_FACTOR = 1.5
+"""A day may be busier than any of half a year; an hour of so many times the busiest one is no estimate."""
 LONGEST_WAIT = 60.0
 """Minutes of waiting that nobody stands: lanes or service rate of the store must be wrong."""
 KNOWN_TILLS = 0.9
@@ -86,11 +88,11 @@ def completeness(hours: pd.DataFrame, *, has_past: bool = True, unit: str = "hou
     `has_past` False: the endpoint is a reading of now, and where nobody was asked there was nothing to ask. `unit` "day": each row
     is of the local day that begins with its hour.
     """
-    if not len(hours):
-        return Verdict(True, "No active camera has this endpoint, or was due to be asked.")
-    was_asked = hours["hour_start"].notna()
-    if not has_past and not was_asked.any():
+    if not has_past and (not len(hours) or hours["hour_start"].isna().all()):
         return Verdict(True, "A reading of now: for past hours there is nothing to ask.")
+    if not len(hours):
+        return Verdict(True, "No active camera that was there by then has this endpoint, or was due to be asked.")
+    was_asked = hours["hour_start"].notna()
     rows = []
     for camera, of_camera in hours.sort_values("hour_start").groupby("camera", sort=True):
         asked = of_camera[of_camera["hour_start"].notna()]
@@ -124,10 +126,12 @@ def _missing(asked: pd.DataFrame, camera: pd.Series[Any], unit: str) -> str:
         seen = camera["last_seen_at"]
         since = "never seen" if pd.isna(seen) else f"last seen {local(seen, camera['timezone'])}"
         return f"{outcome} in all of {many(len(asked), unit)} asked, {since}"
+    begins = [local(at, camera["timezone"]) for at in asked["hour_start"]]
+    if unit == "day":
+        begins = [begin[: len("2026-02-02")] for begin in begins]
     if missing[-1]:
-        first = len(missing) - int(np.argmin(missing[::-1]))
-        return f"{outcome} since {local(asked['hour_start'].iloc[first], camera['timezone'])}"
-    first_missing = local(asked["hour_start"].iloc[int(np.argmax(missing))], camera["timezone"])
+        return f"{outcome} since {begins[len(missing) - int(np.argmin(missing[::-1]))]}"
+    first_missing = begins[int(np.argmax(missing))]
     return f"lacks {int(missing.sum())} of {many(len(asked), unit)}, the first {first_missing} ({outcome})"
 
 
@@ -225,11 +229,11 @@ def sums(rows: pd.DataFrame, whole: str, parts: str) -> Verdict:
 
 
 def estimates_within(rows: pd.DataFrame) -> Verdict:
-    """Whether no estimate is of more people than its camera ever counted in an hour.
+    """Whether no estimate is of over RECORD_FACTOR times the people that its camera ever counted in an hour.
 
     `rows`: camera, timezone, hour_start, people, most (of the last half year; NULL: it counted nothing, and nothing can be said).
     """
-    beyond = rows[_floats(rows, "people") > _floats(rows, "most") + ROUNDING]
+    beyond = rows[_floats(rows, "people") > RECORD_FACTOR * _floats(rows, "most") + ROUNDING]
     found = pd.DataFrame(
         {
             "camera": beyond["camera"].array,
@@ -241,8 +245,8 @@ def estimates_within(rows: pd.DataFrame) -> Verdict:
     return judged(
         found,
         lambda row: f"{row[0]} {row[1]}: {row[2]:.0f} people estimated, {row[3]:.0f} are the most that it counted",
-        "No estimate passes what its camera has counted.",
-        {"estimated hours": len(rows), "hours beyond any count": len(found)},
+        "No estimate is far above what its camera has counted.",
+        {"estimated hours": len(rows), "hours far above any count": len(found)},
     )
 
 
@@ -264,7 +268,8 @@ def waits(rows: pd.DataFrame) -> Verdict:
     return judged(
         found,
         lambda row: (
-            f"{row[0]} {row[1]}: {row[2]:.0f} minutes of waiting, {row[3]:.0f} people; check lanes and service rate"
+            f"{row[0]} {row[1]}: {_known(row[2], 'minutes')} of waiting, {_known(row[3], 'people')}; "
+            "check lanes and service rate"
         ),
         "Waits are as they can be.",
         {"hours with a wait": len(rows), "hours that cannot be": len(found)},
@@ -415,8 +420,11 @@ def fresh_hours(newest: pd.DataFrame, roster: Roster, now: datetime) -> Verdict:
     return _aged(
         table[table["open minutes without counts"] >= LATE_MINUTES],
         len(table),
-        lambda row: f"{row[0]} has been open for {row[1]:.0f} minutes without a count, counted up to {row[2]}",
-        {"most open minutes without counts": max((minutes for _, minutes, _ in ages), default=0.0)},
+        lambda row: (
+            f"{row[0]} has been open for {row[1]:.0f} minutes without a count"
+            + (" and has never counted" if row[2] == "never" else f", counted up to {row[2]}")
+        ),
+        {"most open minutes without counts": round(max((minutes for _, minutes, _ in ages), default=0.0), 1)},
         any(minutes >= DEAD_MINUTES for _, minutes, _ in ages),
         "Every store has counted within its last two opening hours.",
     )
@@ -446,13 +454,17 @@ def fresh_days(newest: pd.DataFrame, now: datetime) -> Verdict:
 def fresh_forecasts(newest: pd.DataFrame, now: datetime) -> Verdict:
     """Whether each camera's newest forecast was made within LATE_FORECAST; severe where none was within DEAD_FORECAST.
 
-    `newest`: camera, prediction_time, of cameras that have forecasts; without any there is nothing to plan by.
+    `newest`: camera, prediction_time (NULL: none, as of a camera that has just been registered), of the cameras that are forecast;
+    where none has any there is nothing to plan by.
     """
     if not len(newest):
-        return Verdict(False, "No active camera has a forecast.", {"cameras": 0}, is_severe=True)
+        return Verdict(True, "No active camera has an entrance line: there is nothing to forecast.")
+    made = newest[newest["prediction_time"].notna()]
+    if not len(made):
+        return Verdict(False, "No active camera has a forecast.", {"cameras": len(newest)}, is_severe=True)
     ages = [
         (camera, round((now - origin) / _HOUR, 1), f"{origin:%Y-%m-%d %H:%M} UTC")
-        for camera, origin in newest[["camera", "prediction_time"]].itertuples(index=False)
+        for camera, origin in made[["camera", "prediction_time"]].itertuples(index=False)
     ]
     table = pd.DataFrame(ages, columns=["camera", "hours old", "newest forecast"])
     return _aged(
@@ -523,6 +535,10 @@ def many(count: int, what: str) -> str:
 def local(instant: datetime, zone: str) -> str:
     """The instant by the clock of the zone, to the minute."""
     return f"{instant.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"
+
+
+def _known(value: float, what: str) -> str:
+    return f"{what} unknown" if np.isnan(value) else f"{value:.0f} {what}"
 
 
 def _locals(instants: pd.Series[Any], zones: pd.Series[Any]) -> list[str]:

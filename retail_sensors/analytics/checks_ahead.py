@@ -12,11 +12,14 @@ import numpy as np
 import pandas as pd
 
 from retail_sensors.analytics.checks import ROUNDING, Verdict, first_of, judged, local, many
+from retail_sensors.analytics.health import REASONS
 
 APART = 0.3
 """Share by which a store's forecast of a week may differ from those of its doors: each is learnt by itself."""
 LATE_PLAN = timedelta(hours=2)
 """Plans are made every hour."""
+OLD_FORECAST = timedelta(hours=24)
+"""A plan looks at no forecast that is so old."""
 LATE_MODEL, DEAD_MODEL = timedelta(days=14), timedelta(days=28)
 """The model is trained every week."""
 JUDGED_DAYS, WORSE_DAYS = 7, 5
@@ -36,52 +39,61 @@ _HOUR = timedelta(hours=1)
 def agreement(rows: pd.DataFrame) -> Verdict:
     """Whether each store has a forecast beside those of its doors that comes near to their sum; with one door it is that door's.
 
-    `rows`: store, prediction_time, of_cameras, of_store (people of all hours; NULL: none), doors. Severe where the store has none,
-    or differs from its only door.
+    `rows`: store, prediction_time, has_forecast (the store), of_cameras and of_store (people of the hours in which both are known;
+    NULL: there is none), doors, is_alike (they have been counted for as long as each other: else sums are not compared). Severe where
+    the store has none, or differs from its only door.
     """
     own, together = rows["of_store"].to_numpy(dtype=float), rows["of_cameras"].to_numpy(dtype=float)
-    single = rows["doors"].to_numpy() == 1
-    allowed = np.where(single, ROUNDING, APART * np.maximum(np.nan_to_num(own), together) + ROUNDING)
-    apart = np.isnan(own) | (np.abs(own - together) > allowed)
-    found = rows.loc[apart, ["store", "prediction_time", "of_store", "of_cameras", "doors"]]
+    single, lacks = rows["doors"].to_numpy() == 1, ~rows["has_forecast"].to_numpy(dtype=bool)
+    compared = rows["is_alike"].to_numpy(dtype=bool) & ~np.isnan(own) & ~np.isnan(together)
+    allowed = np.where(single, ROUNDING, APART * np.fmax(own, together) + ROUNDING)
+    apart = lacks | compared & (np.abs(own - together) > allowed)
+    found = rows.loc[apart, ["store", "prediction_time", "has_forecast", "of_store", "of_cameras", "doors"]]
     return judged(
         found,
         lambda row: (
             f"{row[0]} from {row[1]:%Y-%m-%d %H:%M} UTC: "
-            + ("no forecast" if pd.isna(row[2]) else f"{row[2]:.0f} people expected, {row[3]:.0f} at its doors")
+            + (f"{row[3]:.0f} people expected, {row[4]:.0f} at its doors" if row[2] else "no forecast")
         ),
         "Forecasts of stores agree with those of their doors.",
-        {"forecasts compared": len(rows), "forecasts apart": len(found)},
-        is_severe=bool((apart & (single | np.isnan(own))).any()),
+        {"forecasts": len(rows), "sums compared": int(compared.sum()), "forecasts apart": len(found)},
+        is_severe=bool((apart & (single | lacks)).any()),
     )
 
 
 def fresh_plans(rows: pd.DataFrame, now: datetime) -> Verdict:
-    """Whether each store has a plan of the last LATE_PLAN that a forecast stands behind; severe where no store has.
+    """Whether each store has a plan of the last LATE_PLAN made from a forecast of less than OLD_FORECAST before; severe where no store
+    has a plan of then.
 
-    `rows`: store, plan_time (NULL: none), hours, without_forecast.
+    `rows`: store, plan_time, forecast_time (the newest forecast that the plan could use); NULL: none. A store of which nothing was
+    ever forecast is new: what is late there is the forecast, not the plan.
     """
-    found = []
-    for store, at, hours, without in rows[["store", "plan_time", "hours", "without_forecast"]].itertuples(index=False):
-        if pd.isna(at):
-            found.append((store, "has no plan"))
-        elif now - at > LATE_PLAN:
-            found.append((store, f"was last planned {at:%Y-%m-%d %H:%M} UTC"))
-        elif without == hours:
-            found.append((store, "is planned without a forecast: none of the last day"))
+    found, late = [], 0
+    for store, at, forecast in rows[["store", "plan_time", "forecast_time"]].itertuples(index=False):
+        is_late = bool(pd.isna(at) or now - at > LATE_PLAN)
+        late += is_late
+        if is_late:
+            found.append((store, "has no plan" if pd.isna(at) else f"was last planned {at:%Y-%m-%d %H:%M} UTC"))
+        elif not pd.isna(forecast) and at - forecast >= OLD_FORECAST:
+            found.append((store, f"is planned without a forecast: the newest is of {forecast:%Y-%m-%d %H:%M} UTC"))
     return judged(
         pd.DataFrame(found, columns=["store", "told"]),
         lambda row: f"{row[0]} {row[1]}",
         "Every store has a plan of now.",
-        {"stores": len(rows), "stores without a plan of now": len(found)},
-        is_severe=len(found) == len(rows),
+        {
+            "stores": len(rows),
+            "stores without a plan of now": late,
+            "stores planned without a forecast": len(found) - late,
+        },
+        is_severe=late == len(rows),
     )
 
 
 def fresh_model(rows: pd.DataFrame, now: datetime) -> Verdict:
-    """Whether the newest model is of the last LATE_MODEL, has learnt, and errs less than the same hour of last week.
+    """Whether the newest model is of the last LATE_MODEL, and errs less than the same hour of last week where it has learnt.
 
-    `rows`: none or one: model_version, trained_to, has_learner, why (it has not learnt), mase. Severe from DEAD_MODEL on.
+    `rows`: none or one: model_version, trained_to, has_learner, mase. A model learns nothing of a history that is too short for it:
+    the simple rule answers then, and nothing is wrong. Severe from DEAD_MODEL on.
     """
     if not len(rows):
         return Verdict(False, "No model has been trained: the simple rule answers.")
@@ -90,11 +102,12 @@ def fresh_model(rows: pd.DataFrame, now: datetime) -> Verdict:
     wrong = []
     if age > LATE_MODEL:
         wrong.append(f"{model['model_version']} is {age.days} days old")
-    if not model["has_learner"]:
-        wrong.append(f"it has learnt nothing, the simple rule answers: {str(model['why']).replace('_', ' ')}")
-    elif not pd.isna(model["mase"]) and model["mase"] > 1:
+    if model["has_learner"] and not pd.isna(model["mase"]) and model["mase"] > 1:
         wrong.append(f"its back-test errs {model['mase']:.2f} times as much as the same hour of last week")
-    told = "; ".join(wrong) or f"{model['model_version']} is of this week or the last, and beats a plain rule."
+    passed = (
+        "beats a plain rule" if model["has_learner"] else "has too little history to learn: the simple rule answers"
+    )
+    told = "; ".join(wrong) or f"{model['model_version']} is of this week or the last, and {passed}."
     numbers = {"days old": age.days} | ({} if pd.isna(model["mase"]) else {"MASE of the back-test": model["mase"]})
     return Verdict(not wrong, told, numbers, is_severe=age > DEAD_MODEL)
 
@@ -147,7 +160,7 @@ def answering(states: pd.DataFrame, now: datetime) -> Verdict:
                 (camera, state, f"offline since {local(seen, zone)}" if not pd.isna(seen) else "offline, never seen")
             )
         elif state != "healthy":
-            rows.append((camera, str(state), f"{state}: {why}"))
+            rows.append((camera, str(state), f"{state}: {REASONS.get(why, why)}"))
     table = pd.DataFrame(rows, columns=["camera", "state", "told"])
     silent = table["state"].isin(["offline", "unknown"])
     told = f"{len(states) - len(table)} of {len(states)} cameras healthy"

@@ -32,7 +32,7 @@ _NEWEST = 20
 def table_metadata(table: Table, write_mode: str) -> dict[str, Any]:
     """Definition metadata of the asset that writes the table: where it goes, how, and each column's meaning."""
     return {
-        "partition_expr": table.time_column,
+        **({"partition_expr": table.time_column} if table.time_column else {}),
         "write_mode": write_mode,
         "dagster/table_name": f"retail.{table.name}",
         "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=_references(table.name)),

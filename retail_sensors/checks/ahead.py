@@ -31,28 +31,29 @@ _FORECASTS_ARE_FRESH = Check(
     PREDICTIONS,
     "fresh",
     f"Each active camera with forecasts has one made in the {checks.LATE_FORECAST // _HOUR} hours before now, whatever "
-    "origins the run was about. Error: no camera has one of the last day.",
+    "origins the run was about. Error: no entrance camera has one of the last day.",
     lambda run: checks.fresh_forecasts(run.ask("newest_origins"), run.now),
 )
 _FORECASTS_AGREE = Check(
     STORE_PREDICTIONS,
     "agrees",
     "Each store whose doors have forecasts has one: with one door that door's, else one within "
-    f"{checks_ahead.APART:.0%} of their sum. Error: it has none, or not that of its only door.",
+    f"{checks_ahead.APART:.0%} of their sum, where they have been counted for as long as each other. Error: it has none, or not "
+    "that of its only door.",
     lambda run: checks_ahead.agreement(run.ask("forecasts_beside_cameras")),
 )
 _PLANS_ARE_FRESH = Check(
     STAFFING_PLAN,
     "fresh",
-    f"Each store with an active camera has a plan of the {checks_ahead.LATE_PLAN // _HOUR} hours before now with a forecast "
-    "behind it, whatever hours the run was about. Error: no store has.",
+    f"Each store with an active entrance camera has a plan of the {checks_ahead.LATE_PLAN // _HOUR} hours before now with a forecast "
+    "behind it, whatever hours the run was about. Error: no store has a plan of then.",
     lambda run: checks_ahead.fresh_plans(run.ask("newest_plans"), run.now),
 )
 _MODEL_IS_FRESH = Check(
     PREDICTION_MODEL,
     "fresh",
-    f"The newest model is at most {checks_ahead.LATE_MODEL.days} days old, has learnt, and its back-test errs less than the same hour "
-    f"of last week. Error: {checks_ahead.DEAD_MODEL.days} days old.",
+    f"The newest model is at most {checks_ahead.LATE_MODEL.days} days old and, where the history is long enough to learn from, its "
+    f"back-test errs less than the same hour of last week. Error: {checks_ahead.DEAD_MODEL.days} days old.",
     lambda run: checks_ahead.fresh_model(run.ask("newest_model"), run.now),
 )
 

@@ -45,8 +45,9 @@ def _complete(table: Table, endpoint: Endpoint) -> Check:
     return Check(
         table,
         "complete",
-        "Every active camera that has the endpoint gave every hour that it was asked for. Error: not one camera did. A step "
-        "that fails because every camera failed says so itself, and its checks do not run.",
+        "Every active camera that has the endpoint gave every hour that it was asked for, and each that was registered and installed "
+        "before these hours was asked. Error: not one camera did. A step that fails because every camera failed says so itself, and "
+        "its checks do not run.",
         lambda run: checks.completeness(
             run.ask("asked_hours", endpoint=endpoint.value), has_past=endpoint is not Endpoint.ALARM_STATUS
         ),
@@ -88,7 +89,7 @@ def _sums(run: Run, table: Table, whole: str, parts: str) -> Verdict:
 _ESTIMATES_CAN_BE = Check(
     IMPUTED_HOURS,
     "plausible",
-    "No estimate is of more people than the camera counted in any hour of half a year.",
+    f"No estimate is of over {checks.RECORD_FACTOR:g} times the people that the camera counted in any hour of half a year.",
     lambda run: checks.estimates_within(run.ask("estimates_beside_counts")),
 )
 _READINGS_ARE_IN = Check(

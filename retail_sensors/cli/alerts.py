@@ -152,7 +152,8 @@ def _alerts_table(alerts: Sequence[Mapping[str, Any]]) -> Table:
 
     now = datetime.now(UTC)
     count = sum(alert["state"] != "resolved" for alert in alerts)
-    table = Table(title=f"{count} open alert{'' if count == 1 else 's'}")
+    ended = f", {len(alerts) - count} resolved" if count < len(alerts) else ""
+    table = Table(title=f"{count} open alert{'' if count == 1 else 's'}{ended}")
     for heading in ("ID", "Severity", "Where", "What", "Since", "Value", "Threshold", "State"):
         table.add_column(heading, overflow="fold")
     for alert in alerts:

@@ -161,7 +161,10 @@ class _Tick:
                         description=f"{told} `retail-sensors cameras probe` tries each camera.", allow_retries=False
                     )
             self.context.log.info(told)
-        since = datetime.fromisoformat(self.context.cursor) if self.context.cursor else minute - _SECOND
+        since = datetime.fromisoformat(self.context.cursor) if self.context.cursor else None
+        if since is None or since > now:
+            # There is none yet, or it is of a clock that was set back.
+            since = minute - _SECOND
         everybody = [str(camera.sensor_id) for camera in fleet]
         changes = changes_since(self.database, everybody, max(since, now - REMEMBERED), self.clock.now())
         names = {str(camera.sensor_id): camera.name for camera in fleet}
@@ -289,7 +292,10 @@ def _running_hour(camera: Camera, endpoint: Endpoint, now: datetime) -> datetime
 
 def _told(cameras: Sequence[Camera], collection: Collection) -> str:
     """How many cameras answered, and why the first of the others did not, in one line."""
-    failed = collection.log[collection.log["row_count"] == 0].sort_values("error")
+    log = collection.log
+    answered = log.loc[log["row_count"] > 0, "sensor_id"]
+    # A look on the hour has a line for the hour before, too.
+    failed = log[~log["sensor_id"].isin(answered)].drop_duplicates("sensor_id").sort_values("error")
     told = f"{len(cameras) - len(failed)} of {len(cameras)} cameras answered."
     if len(failed):
         reasons = failed["error"].fillna(failed["outcome"]).head(_NAMED)

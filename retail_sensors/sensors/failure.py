@@ -12,7 +12,7 @@ _OURS = {error.__name__ for error in RetailSensorsError.__subclasses__()}
 
 @dg.run_failure_sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Says in its log, in one sentence each, which run failed and why, and tells the routes with the event `run_failed`.",
+    description="Says in its log, in one sentence each, which run failed and why, and tells the routes with the event run_failed.",
 )
 def run_failure(context: dg.RunFailureSensorContext, notifier: NotifierResource) -> None:
     """One line for each failed run, and one message to each route that asks for it."""

@@ -1,6 +1,7 @@
 """Storing what a sweep over the fleet brought home: rows, log, rejected payloads and breakers in one transaction.
 
-So a row never stands without the record of how it came, and a failure to store leaves neither.
+So a row never stands without the record of how it came, and a failure to store leaves neither. A camera that was removed while it was
+asked is left out of all of them: the others' answers are not lost for it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from psycopg2.extras import execute_values
 from retail_sensors.connectors.base import Collection, Outcome
 from retail_sensors.storage.breakers import remember_answers
 from retail_sensors.storage.merge import MergeResult, lock_writers, merge_frame
+from retail_sensors.storage.sqlfiles import queries
 from retail_sensors.tables import COLLECTION_LOG, REJECTED_PAYLOADS, Table
 
 
@@ -31,24 +33,34 @@ def store_collection(
     """Stores the collection within the caller's transaction and says what changed in the raw table."""
     collection = collected.collection
     # The log's lock first: making a month of any of these tables locks sensor_metadata, which another collection may
-    # be about to write while it holds the log.
+    # be about to write while it holds the log. Who removes cameras takes it too.
     lock_writers(connection, COLLECTION_LOG)
+    log = of_registered(connection, collection.log)
     result = merge_frame(
         connection,
         table,
-        collection.rows,
+        of_registered(connection, collection.rows),
         asset=asset,
         mode="merge",
         window=(collection.window.start, collection.window.end),
         overwrite=collected.overwrite,
         run_id=run_id,
     )
-    merge_frame(connection, COLLECTION_LOG, collection.log, asset=asset, mode="merge")
-    rejected = collection.rejected.drop_duplicates(subset=list(REJECTED_PAYLOADS.key))
+    merge_frame(connection, COLLECTION_LOG, log, asset=asset, mode="merge")
+    rejected = of_registered(connection, collection.rejected).drop_duplicates(subset=list(REJECTED_PAYLOADS.key))
     merge_frame(connection, REJECTED_PAYLOADS, rejected, asset=asset, mode="merge")
-    remember_answers(connection, collection.log, run_id)
-    _remember_seen(connection, collection.log)
+    remember_answers(connection, log, run_id)
+    _remember_seen(connection, log)
     return result
+
+
+def of_registered(connection: PgConnection, frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of cameras that are registered, by `sensor_id`; they stay so while the caller holds the log's lock."""
+    sensors = frame["sensor_id"].dropna().unique().tolist()
+    with connection.cursor() as cursor:
+        cursor.execute(queries("collection")["registered_sensors"], {"sensors": sensors})
+        gone = set(sensors) - {sensor for (sensor,) in cursor.fetchall()}
+    return frame[~frame["sensor_id"].isin(gone)] if gone else frame
 
 
 def _remember_seen(connection: PgConnection, log: pd.DataFrame) -> None:

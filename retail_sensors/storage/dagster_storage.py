@@ -1,9 +1,11 @@
-"""Dagster's own storage in Postgres: keeping it small, and which runs it takes for running. Its tables are Dagster's; only old rows
-are deleted here, and none is changed."""
+"""Dagster's own storage, in Postgres and in files: keeping it small, and which runs it takes for running. It is Dagster's: what is old
+is deleted here, and nothing is changed."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 import sqlalchemy
 from sqlalchemy.exc import OperationalError
@@ -38,6 +40,22 @@ def prune(database: Database, before: datetime) -> dict[str, int]:
         raise database.unavailable(error) from error
     finally:
         engine.dispose()
+    return deleted
+
+
+def prune_files(folder: Path, before: datetime) -> int:
+    """Deletes what runs and ticks wrote to their output before then, which Dagster keeps for ever: three files a run, one a tick;
+    returns how many."""
+    deleted = 0
+    for path in (*folder.glob("*/compute_logs/*"), *folder.glob("__repository__/*/*")):
+        with suppress(FileNotFoundError):
+            if path.is_file() and path.stat().st_mtime < before.timestamp():
+                path.unlink()
+                deleted += 1
+    for emptied in (*folder.glob("*/compute_logs"), *folder.glob("*-*-*-*-*")):
+        # One that holds something is of a newer run.
+        with suppress(OSError):
+            emptied.rmdir()
     return deleted
 
 

@@ -31,8 +31,9 @@ from retail_sensors.storage.database import Database
 from retail_sensors.storage.fleet_changes import Change, as_json, differences, record
 from retail_sensors.storage.fleet_plan import Key, PlannedCamera, Row
 from retail_sensors.storage.frames import qualified, read_frame
+from retail_sensors.storage.merge import lock_writers
 from retail_sensors.storage.sqlfiles import queries
-from retail_sensors.tables import COUNTING_LINES, REGION_CONFIGURATIONS, SENSOR_METADATA, STORES, TABLES
+from retail_sensors.tables import COLLECTION_LOG, COUNTING_LINES, REGION_CONFIGURATIONS, SENSOR_METADATA, STORES, TABLES
 from retail_sensors.tables.queues import STORE_SERVICE
 from retail_sensors.words import did_you_mean
 
@@ -45,7 +46,7 @@ _FILE_FIELDS = {
     "place": "location",
 }
 """Columns of a camera that a fleet file calls by another name."""
-_REMOVED = "it was removed from the registry after the run was asked for"
+_REMOVED = "it was removed from the registry"
 _DISABLED = "it is disabled; `retail-sensors cameras enable` enables it"
 _OF_THE_REGISTRY = {
     "counting_lines",
@@ -237,6 +238,8 @@ class FleetRegistry:
         """
         with self._database.transaction() as connection:
             self._execute(connection, "lock_registry", {})
+            # A collection that is being stored is waited for: it may bring what must not be lost.
+            lock_writers(connection, COLLECTION_LOG)
             registered = self._registered_cameras(connection)
             known = {row["sensor_name"] for row in registered}
             if unknown := [name for name in names if name not in known]:

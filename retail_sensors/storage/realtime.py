@@ -15,7 +15,7 @@ from psycopg2.extensions import connection as PgConnection
 
 from retail_sensors.analytics.realtime import changed_flags
 from retail_sensors.connectors.base import Outcome
-from retail_sensors.storage.collections import CollectedWindow, store_collection
+from retail_sensors.storage.collections import CollectedWindow, of_registered, store_collection
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.merge import MergeResult, merge_frame
 from retail_sensors.storage.sqlfiles import queries
@@ -63,6 +63,7 @@ def store_minutes(database: Database, collected: CollectedWindow, rows: pd.DataF
     """Stores the readings, what became of asking and the minute rows in one transaction; what changed of the minute rows."""
     with database.transaction() as connection:
         store_collection(connection, VCA_ALARM_STATUS, collected, asset=VCA_ALARM_STATUS.name, run_id=None)
+        rows = of_registered(connection, rows)
         return merge_frame(connection, REALTIME_ANALYTICS, rows, asset=REALTIME_ANALYTICS.name, mode="merge")
 
 

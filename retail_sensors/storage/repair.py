@@ -124,6 +124,8 @@ def next_gap(spans: Sequence[Span], asked: Mapping[str, Asked], now: datetime, m
     """The first `most_hours` of the oldest unbroken range in which some camera owes hours that are not left alone; None: there
     is none."""
     free = [part for span in spans if (part := _free(span, asked.get(span.camera), now)) is not None]
+    # Who was asked in vain waits for those who were not: a camera with many holes that gives nothing would keep all others waiting.
+    free = [span for span in free if span.camera not in asked] or free
     if not free:
         return None
     first = last = min(span.first for span in free)

@@ -63,7 +63,7 @@ _YEAR = "days are compared with those of the year before"
 _JUDGED = "how good they were is judged anew for the last 10 days"
 _FORECAST_IS_OVER = "target_time < {before}"
 _INPUTS = "forecasts read 70 weeks, and figures are computed anew from it"
-_HAS_ENDED = "resolved AND NOT EXISTS (SELECT FROM retail.notifications AS n WHERE n.alert_id = alerts_generated.id)"
+_HAS_ENDED = "resolved_at < {before} AND NOT EXISTS (SELECT FROM retail.notifications AS n WHERE n.alert_id = alerts_generated.id)"
 _IS_NOT_IN_USE = "trained_to < (SELECT max(m.trained_to) FROM retail.prediction_model AS m)"
 
 RULES: Mapping[str, Rule] = {

@@ -120,7 +120,7 @@ def fleet_status(database: Database, now: datetime, hours: int = 24, words: Sequ
     with database.transaction() as connection:
         registered = _rows(connection, "cameras", window)
         if words:
-            chosen = set(chosen_of(_rows(connection, "members", {}, "places"), words))
+            chosen = set(chosen_of(_rows(connection, "registered_cameras", {}, "fleet"), words))
             registered = [row for row in registered if row["sensor_name"] in chosen]
         known = _rows(connection, "hours", window)
         of_stores = _rows(connection, "hours_without_their_store", {**window, "end": now - _HOUR - DUE})
@@ -171,10 +171,10 @@ def _camera(
     for column in columns:
         start = _start_in(column, zone)
         cell = cells.get(column)
-        is_before = _is_before_installation(row, start, zone)
-        is_expected = row["is_active"] and start >= row["created_at"] and not is_before
+        is_before = start < row["created_at"] or _is_before_installation(row, start, zone)
+        is_expected = row["is_active"] and not is_before
         is_due = start + _HOUR + DUE <= now
-        # The first runs after a camera was installed also ask for the hours before: no answer to that is a hole.
+        # The first runs after a camera was registered also ask for the hours before: no answer to that is a hole.
         if cell is None or (cell == MISSING and is_before):
             cell = NOT_ASKED if is_expected and start <= now else NOT_EXPECTED
         shown.append(cell)
@@ -277,7 +277,7 @@ def _days_stage(stores: Sequence[Mapping[str, Any]], first: datetime, now: datet
             day += _DAY
     lacking = sorted({*late, *missing})
     state = MISSING_STAGE if missing else LATE if late else FRESH if dates or expected else IDLE
-    detail = f"{expected - len(late) - len(missing)} of {expected} ended days" if expected else "no day has ended yet"
+    detail = f"{expected - len(late) - len(missing)} of {expected} ended days" if expected else "none is due yet"
     return Stage("daily figures", state, max(dates, default=None), f"{detail}{_named(lacking)}")
 
 

@@ -220,6 +220,16 @@ def test_no_number_is_none_and_every_share_is_a_share(server_url: str, template_
     assert set(BEYOND_A_SHARE) <= named
 
 
+def test_an_hour_in_which_nobody_was_forecast_is_100_percent_off_whatever_came(database: Database) -> None:
+    """As binary fractions some of these are a hair less than -100."""
+    for rule in [rule for _, column, rule in database.fetch(RULES_OF_ONE_COLUMN) if column == "error_percentage"]:
+        taken = database.fetch(
+            f"SELECT min(error_percentage) < -100, bool_and({rule}) FROM (SELECT 100 * (0 - n / 100.0::float8) / (n / 100.0::float8)"
+            " FROM generate_series(1, 2000) AS n) AS r (error_percentage)"
+        )
+        assert taken == [(True, True)]
+
+
 def test_a_rule_is_called_by_a_sentence(database: Database) -> None:
     rules = database.fetch(
         "SELECT DISTINCT k.conname FROM pg_constraint AS k JOIN pg_class AS c ON c.oid = k.conrelid"

@@ -579,6 +579,13 @@ def test_a_view_that_asks_by_a_text_asks_with_the_readers_rights(tenants: Site) 
         assert len(whole) > len(seen) > 15
         assert {name for name, *_ in stranger.fetch(ages)} <= SHARED_TABLES | {"alert_rules"}
         assert nobody.fetch(ages) == []
+        # A table of the owner's that ana may not read has no age for her, and the others keep theirs.
+        tenants.execute(
+            "CREATE TABLE retail.private AS SELECT 1 AS id, now() AS at; ALTER TABLE retail.private ADD PRIMARY KEY (id, at)"
+        )
+        assert {name: span for name, *span in ana.fetch(ages)} == seen
+        assert "private" in {name for name, *_ in tenants.fetch(ages)}
+        tenants.execute("DROP TABLE retail.private")
 
 
 def test_nobody_grants_himself_anything(tenants: Site, ids: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ And the running hour beside it, while only some shops are open.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -208,6 +209,45 @@ def test_a_change_of_flags_outlives_the_process_that_stored_it(operator: Operato
         assert operator.tick(alarm_polling, clock[0] + 2 * HOUR) == []
 
 
+def test_a_change_of_flags_is_seen_after_the_clock_was_set_back(operator: Operator) -> None:
+    clock = [utc("2025-06-12T05:00")]
+    with shops(clock, sum=1) as fleet:
+        operator.site.register(fleet)
+        assert operator.tick(alarm_polling, clock[0]) == []
+        clock[0] = NOON + 10 * MINUTE
+        operator.cursors[alarm_polling.name] = (clock[0] + 24 * HOUR).isoformat()
+        (request,) = operator.tick(alarm_polling, clock[0])
+        assert str(request.run_key).startswith("alarm 2025-06-12T12:10Z ")
+        assert operator.cursors[alarm_polling.name] == clock[0].isoformat()
+        assert operator.tick(alarm_polling, clock[0] + MINUTE) == []
+
+
+def test_a_camera_that_is_removed_while_it_is_asked_costs_the_others_nothing(operator: Operator) -> None:
+    clock = [NOON]
+    with shops(clock) as fleet:
+        operator.site.register(fleet)
+        fleet.set_faults("east", [Fault(FaultKind.SLOW, delay_seconds=4)])
+
+        def remove() -> None:
+            deadline = time.monotonic() + 20
+            while not fleet.served("east").connections and time.monotonic() < deadline:
+                time.sleep(0.01)
+            FleetRegistry(database).remove(["east"], now=NOON)
+
+        with operator.site.entered() as installation:
+            database = installation.database
+            remover = threading.Thread(target=remove)
+            remover.start()
+            evaluated(operator, NOON)
+            remover.join()
+        assert {name: len(minutes(operator.site, name)) for name in fleet.cameras} == {
+            "lisbon": 1,
+            "east": 0,
+            "west": 1,
+        }
+        assert operator.site.outcomes("lisbon", Endpoint.ALARM_STATUS) == {"ok": 1}
+
+
 def test_a_camera_without_alarm_status_that_dies_at_night_is_reported_within_a_quarter_of_an_hour(
     operator: Operator,
 ) -> None:
@@ -242,6 +282,19 @@ def test_a_camera_without_alarm_status_that_dies_at_night_is_reported_within_a_q
         assert operator.run("alerts", {}, died + 12 * MINUTE).success
         told = "SELECT s.sensor_name FROM retail.alerts_generated JOIN retail.sensor_metadata AS s ON s.id = sensor_id"
         assert operator.site.fetch(f"{told} WHERE rule_name = 'camera_offline'") == [("lisbon",)]
+
+
+def test_a_look_on_the_hour_counts_each_camera_once(operator: Operator) -> None:
+    with shops([NOON]) as fleet:
+        operator.site.register(fleet, {"lisbon": {"endpoints": ["people_counting"]}})
+        fleet.set_faults("lisbon", [Fault(FaultKind.REFUSED)])
+        told = str(evaluated(operator, NOON).skip_reason)
+        assert operator.site.outcomes("lisbon") == {"refused": 2}
+        assert (
+            "2 of 2 cameras answered. Looked at, without the alarm status: 0 of 1 cameras answered. Not: camera "
+            in told
+        )
+        assert told.count("camera lisbon") == 1
 
 
 def test_a_hanging_camera_is_recorded_in_time_and_keeps_nobody_waiting(operator: Operator) -> None:

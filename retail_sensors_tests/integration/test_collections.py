@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -12,9 +13,10 @@ import pandas as pd
 import pytest
 
 from retail_sensors.connectors.base import Collection, Endpoint, Outcome, TimeWindow
-from retail_sensors.errors import ContractError
+from retail_sensors.errors import ConfigurationError, ContractError
 from retail_sensors.storage.collections import CollectedWindow, store_collection
 from retail_sensors.storage.database import Database
+from retail_sensors.storage.fleet import FleetRegistry
 from retail_sensors.storage.merge import MergeResult
 from retail_sensors.tables import COLLECTION_LOG, HEATMAP_TEMPORAL_RAW, PEOPLE_COUNTING_RAW, REJECTED_PAYLOADS, Table
 from retail_sensors_tests.integration.stored import HOUR, frame_of, reading, register, stored, utc
@@ -103,7 +105,7 @@ def test_rows_log_and_rejected_payloads_arrive_together(database: Database) -> N
     [
         ({}, {"raw": b"x" * 65537}, "table retail.rejected_payloads: Postgres refused a value"),
         ({}, {"reason": None}, "table retail.rejected_payloads, column reason: 1 value"),
-        ({"sensor_id": str(uuid4())}, {}, "table retail.collection_log: Postgres refused a value"),
+        ({"row_count": -1}, {}, "table retail.collection_log: Postgres refused a value"),
     ],
 )
 def test_a_failure_in_the_last_of_them_leaves_none(
@@ -114,6 +116,52 @@ def test_a_failure_in_the_last_of_them_leaves_none(
         collect(database, [reading(camera, NINE)], [asked(camera, **log)], [refused(camera, **rejected)])
     assert sizes(database) == [0, 0, 0]
     assert database.fetch("SELECT last_seen_at FROM retail.sensor_metadata") == [(None,)]
+
+
+def test_a_camera_that_was_removed_meanwhile_is_left_out(database: Database) -> None:
+    camera, gone = *register(database, "a"), str(uuid4())
+    both = (camera, gone)
+    result = collect(
+        database,
+        [reading(one, NINE) for one in both],
+        [asked(one, Outcome.OK_WITH_REJECTS) for one in both],
+        [refused(one) for one in both],
+    )
+    assert result == MergeResult(inserted=1)
+    assert sizes(database) == [1, 1, 1]
+    # Of one in which nobody answered no breaker is remembered either.
+    collect(database, [], [asked(gone, Outcome.TIMEOUT, http_status=None)])
+    assert database.fetch("SELECT count(*) FROM retail.camera_breakers") == [(0,)]
+
+
+def test_a_camera_whose_first_hours_are_being_stored_is_not_removed_without_its_data(database: Database) -> None:
+    (camera,) = register(database, "a")
+    refusals: list[str] = []
+
+    def remove() -> None:
+        try:
+            FleetRegistry(database).remove(["a"], now=NINE)
+        except ConfigurationError as error:
+            refusals.append(str(error))
+
+    remover = threading.Thread(target=remove)
+    row, log = frame_of(PEOPLE_COUNTING_RAW, reading(camera, NINE)), frame_of(COLLECTION_LOG, asked(camera))
+    nothing = frame_of(REJECTED_PAYLOADS)
+    collection = Collection(Endpoint.PEOPLE_COUNTING, TimeWindow(NINE, NINE + HOUR), row, log, nothing)
+    with database.transaction() as connection:
+        store_collection(
+            connection, PEOPLE_COUNTING_RAW, CollectedWindow(collection), asset="people_counting_raw", run_id="run 1"
+        )
+        remover.start()
+        waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = "
+        waits += "(SELECT oid FROM pg_database WHERE datname = current_database())"
+        give_up_at = time.monotonic() + 20
+        while database.fetch(waits) == [(0,)] and time.monotonic() < give_up_at:
+            time.sleep(0.01)
+        assert remover.is_alive()
+    remover.join(20)
+    assert [text.startswith("Something is stored of a, and would be lost") for text in refusals] == [True]
+    assert sizes(database)[0] == 1
 
 
 def test_rows_of_another_day_are_refused_whole(database: Database) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import dagster as dg
 import pytest
 
 from retail_sensors.partitions import day_key, hour_key, range_tags
+from retail_sensors.simulator.switches import Fault, FaultKind
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.fleet import FleetRegistry
 from retail_sensors_tests.installations import Site
@@ -55,7 +58,7 @@ def test_a_run_leaves_out_what_was_disabled_or_removed_since_it_was_asked_for(
         assert operator.site.outcomes("mumbai-west") == {"ok": 2}
         table = told(part)["cameras left out"]
         assert "| lisbon | it is disabled; `retail-sensors cameras enable` enables it |" in table
-        assert "| mumbai-east | it was removed from the registry after the run was asked for |" in table
+        assert "| mumbai-east | it was removed from the registry |" in table
         lines = [entry.user_message for entry in operator.instance.all_logs(part.run_id) if not entry.is_dagster_event]
         assert "lisbon: left out, it is disabled; `retail-sensors cameras enable` enables it" in lines
         assert "note" not in told(part)
@@ -80,3 +83,25 @@ def test_a_run_leaves_out_what_was_disabled_or_removed_since_it_was_asked_for(
         day = operator.run("ended_day_questions", days, NOW, gone, [stays])
         assert day.success
         assert "mumbai-east" in told(day, stays)["cameras left out"]
+
+
+def test_a_camera_that_is_removed_while_a_run_asks_it_costs_the_others_nothing(
+    operator: Operator, database: Database
+) -> None:
+    clock: list[datetime] = [NOW]
+    with fleet_at(clock) as fleet:
+        operator.site.register(fleet, by_the_hour=True)
+        fleet.set_faults("lisbon", [Fault(FaultKind.SLOW, delay_seconds=4)])
+
+        def remove() -> None:
+            give_up_at = time.monotonic() + 60
+            while not fleet.served("lisbon").connections and time.monotonic() < give_up_at:
+                time.sleep(0.01)
+            FleetRegistry(database).remove(["lisbon"], now=NOW)
+
+        remover = threading.Thread(target=remove)
+        remover.start()
+        assert operator.run("collect_hours", range_tags(hour_key(NOW - 2 * HOUR), hour_key(NOW)), NOW).success
+        remover.join()
+        assert operator.site.outcomes("mumbai-east") == {"ok": 2}
+        assert [camera.name for camera in FleetRegistry(database).cameras()] == ["mumbai-east", "mumbai-west"]

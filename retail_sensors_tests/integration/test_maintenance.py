@@ -1,7 +1,9 @@
 """Nightly maintenance against Dagster's own storage in Postgres: what goes, and what must stay as Dagster sees it."""
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -14,7 +16,7 @@ from retail_sensors.installation import Installation
 from retail_sensors.partitions import HOURLY, HOURS_POLICY, range_tags
 from retail_sensors.resources.clock import ClockResource
 from retail_sensors.settings import Settings
-from retail_sensors.storage.dagster_storage import prune
+from retail_sensors.storage.dagster_storage import prune, prune_files
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.merge import PARTITIONED
 from retail_sensors.tables import PEOPLE_COUNTING_RAW
@@ -144,12 +146,37 @@ def test_what_is_younger_than_the_limit_stays(database: Database, instance: dg.D
     assert {found.run_id for found in instance.get_runs()} == {run, again}
 
 
+def test_old_output_goes_and_newer_output_stays(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    old, new = "0fa80c2c-7bf7-4029-bb5b-654938490745", "10ae4fbd-5ecf-48ab-bbb0-2b06058a73de"
+    for days, *parts in ((40, old, "compute_logs", "a.err"), (40, old, "compute_logs", "a.complete"), (1, new, "compute_logs", "b.err"),
+                         (40, "__repository__", "alarm_polling", "c.err"), (1, "__repository__", "alarm_polling", "d.err"),
+                         (40, "dagster-dev.log")):  # fmt: skip
+        path = tmp_path.joinpath(*parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("said")
+        os.utime(path, [(now - timedelta(days=days)).timestamp()] * 2)
+    assert prune_files(tmp_path, now - timedelta(days=30)) == 3
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == [
+        f"{new}/compute_logs/b.err",
+        "__repository__/alarm_polling/d.err",
+        "dagster-dev.log",
+    ]
+    assert not (tmp_path / old).exists()
+    assert prune_files(tmp_path / "nowhere", now) == 0
+
+
 def test_the_nightly_job_prunes_and_makes_months_ahead(database: Database, instance: dg.DagsterInstance) -> None:
     old = [materialize(instance, counted, KEYS[0], KEYS[0]) for _ in range(2)]
     make_older(database, old)
+    output = Path(os.environ["RETAIL_SENSORS_DAGSTER_FILES"]) / "__repository__" / "alarm_polling" / "1.err"
+    output.parent.mkdir(parents=True)
+    output.write_text("said")
+    os.utime(output, (0, 0))
     defs = build_defs(clock=Frozen(instant=datetime.now(UTC).isoformat()))
     assert defs.resolve_job_def("maintenance").execute_in_process(instance=instance).success
     assert old[0] not in {run.run_id for run in instance.get_runs()}
+    assert not output.exists()
     assert instance.get_materialized_partitions(counted.key) == {KEYS[0]}
 
     far = build_defs(clock=Frozen(instant="2031-12-05T02:00:00+00:00"))

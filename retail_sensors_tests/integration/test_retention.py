@@ -253,7 +253,7 @@ def test_what_is_dropped_goes_by_its_day_and_what_is_not_over_stays(
     ]
 
 
-def test_an_open_alert_one_that_was_told_of_and_the_model_in_use_never_go(
+def test_an_open_alert_one_that_ended_lately_one_that_was_told_of_and_the_model_in_use_stay(
     database: Database, folder: ArchiveFolder, cameras: list[str]
 ) -> None:
     execute(
@@ -263,7 +263,8 @@ def test_an_open_alert_one_that_was_told_of_and_the_model_in_use_never_go(
         " resolution_notes, actions_taken, escalated) SELECT gen_random_uuid(), v.rule, 'store', id, 'capacity',"
         " 'utilization_percent', 'warning', '2020-02-03Z', v.rule, 'm', '{}', 80, '2020-02-03Z', '2020-02-03Z', 1, false,"
         " v.resolved_at IS NOT NULL, v.resolved_at, v.resolved_at::text, '[]', false FROM retail.stores,"
-        " (VALUES ('open', NULL::timestamptz), ('over', '2020-02-04Z'), ('told_of', '2020-02-04Z')) AS v (rule, resolved_at);"
+        " (VALUES ('open', NULL::timestamptz), ('over', '2020-02-04Z'), ('told_of', '2020-02-04Z'), ('over_lately', '2026-08-01Z'))"
+        " AS v (rule, resolved_at);"
         "WITH r AS (INSERT INTO retail.alert_routes (route_name, target_reference, min_severity, rules, alert_types, cameras,"
         " events, cool_down_minutes) VALUES ('ops', 'env:OPS', 'warning', '[]', '[]', '[]', '[\"raised\"]', 0) RETURNING id)"
         " INSERT INTO retail.notifications (id, route_id, alert_id, event, event_at, topic, severity, title, body, payload,"
@@ -274,12 +275,12 @@ def test_an_open_alert_one_that_was_told_of_and_the_model_in_use_never_go(
     (outcome,) = apply(database, folder, "alerts_generated")
     assert (outcome.rows, outcome.archives) == (1, ("alerts_generated-2020-02",))
     left = "SELECT title FROM retail.alerts_generated ORDER BY 1"
-    assert database.fetch(left) == [("open",), ("told_of",)]
+    assert database.fetch(left) == [("open",), ("over_lately",), ("told_of",)]
     # Its message outlives its days no longer than its own policy says, and then the alert goes too.
     execute(database, "UPDATE retail.notifications SET event_at = '2020-02-03Z'")
     apply(database, folder, "notifications")
     assert apply(database, folder, "alerts_generated")[0].rows == 1
-    assert database.fetch(left) == [("open",)]
+    assert database.fetch(left) == [("open",), ("over_lately",)]
     restore(database, folder, folder.listing("alerts_generated"), NOW)
     assert everything(database, ALERTS_GENERATED) == before
 

@@ -152,6 +152,9 @@ def test_what_lacks_is_said_of_its_stage(well: Database, change: str, name: str,
         """UPDATE retail.hourly_analytics SET quality = '{"counts": "substituted"}' WHERE hour_start = '2025-10-07T12:00Z'""",
         "WITH d AS (DELETE FROM retail.hourly_analytics WHERE hour_start = '2025-10-07T12:00Z')"
         " UPDATE retail.sensor_metadata SET is_active = false",
+        # A camera was asked in vain for hours from before it was registered.
+        "WITH c AS (UPDATE retail.sensor_metadata SET created_at = '2025-10-07T10:20Z')"
+        """ UPDATE retail.hourly_analytics SET quality = '{"counts": "missing"}' WHERE hour_start < '2025-10-07T11:00Z'""",
         # Ten minutes from its end an hour has to come in: at 13:09 nothing of 12:00 is due.
         "DELETE FROM retail.hourly_analytics WHERE hour_start = '2025-10-07T13:00Z'",
         # A rule that is off raises nothing, so nothing lacks.

@@ -207,18 +207,18 @@ def test_a_store_that_is_not_the_sum_of_its_cameras_is_an_error() -> None:
     assert checks.sums(pd.DataFrame(good).iloc[:0], "store", "cameras").passed
 
 
-def test_an_estimate_of_more_people_than_were_ever_counted_is_named() -> None:
+def test_an_estimate_far_above_what_was_ever_counted_is_named_and_a_busier_day_is_not() -> None:
     row = {"camera": "east", "timezone": "Europe/Berlin", "hour_start": START, "most": 40.0}
     rows = pd.DataFrame(
         [
-            {**row, "people": 40.0},
-            {**row, "people": 41.0},
+            {**row, "people": 60.0},
+            {**row, "people": 61.0},
             {**row, "camera": "new", "people": 9.0, "most": None},
         ]
     )
     verdict = checks.estimates_within(rows)
-    assert verdict.told == "east 2026-02-02 09:00: 41 people estimated, 40 are the most that it counted"
-    assert verdict.numbers == {"estimated hours": 3, "hours beyond any count": 1}
+    assert verdict.told == "east 2026-02-02 09:00: 61 people estimated, 40 are the most that it counted"
+    assert verdict.numbers == {"estimated hours": 3, "hours far above any count": 1}
     assert (verdict.passed, verdict.is_severe) == (False, False)
     assert checks.estimates_within(rows.iloc[[0, 2]]).passed
     assert checks.estimates_within(rows.iloc[:0]).passed
@@ -239,6 +239,10 @@ def test_nobody_waits_for_over_an_hour_and_no_more_wait_than_the_store_holds() -
     assert verdict.told.startswith("Lisbon 2026-02-02 08:00: 61 minutes of waiting, 3 people; check lanes")
     assert verdict.numbers == {"hours with a wait": 4, "hours that cannot be": 2}
     assert checks.waits(rows.iloc[[0, 3]]).passed
+    (unknown,) = rows.iloc[3:].assign(capacity=100.0, minutes=float("nan")).to_dict("records")
+    assert checks.waits(pd.DataFrame([unknown])).told == (
+        "Lisbon 2026-02-02 08:00: minutes unknown of waiting, 900 people; check lanes and service rate"
+    )
 
 
 @pytest.mark.parametrize(
@@ -279,8 +283,10 @@ def test_a_flow_is_judged_by_its_worst_day() -> None:
 def test_days_that_a_camera_did_not_give_are_called_days() -> None:
     frame = pd.DataFrame(asked("a", "in", "refused", "in"))
     verdict = checks.completeness(frame, unit="day")
-    assert verdict.told == "0 of 1 cameras complete; a lacks 1 of 3 days, the first 2026-02-02 09:00 (refused)"
+    assert verdict.told == "0 of 1 cameras complete; a lacks 1 of 3 days, the first 2026-02-02 (refused)"
     assert verdict.numbers["days missing"] == 1
+    silent = checks.completeness(pd.DataFrame(asked("a", "in", "refused")), unit="day")
+    assert silent.told == "0 of 1 cameras complete; a refused since 2026-02-02"
 
 
 def test_the_share_of_estimates_is_that_of_people_not_of_hours() -> None:
@@ -386,7 +392,7 @@ def test_a_store_is_late_by_its_opening_hours(hour: str, now: str, minutes: floa
 
 def test_a_store_that_has_never_counted_is_as_late_as_it_is_old() -> None:
     verdict = checks.fresh_hours(newest(None, created="2026-02-02T09:00"), ESTATE, utc("2026-02-02T12:00"))
-    assert verdict.told == "Berlin has been open for 180 minutes without a count, counted up to never"
+    assert verdict.told == "Berlin has been open for 180 minutes without a count and has never counted"
     assert verdict.numbers == {"stores": 1, "stores late": 1, "most open minutes without counts": 180.0}
 
 
@@ -438,7 +444,14 @@ def test_forecasts_grow_old_by_camera_and_are_an_error_when_all_are() -> None:
     assert verdict(6, 9).told == "b was last predicted 2026-02-02 03:00 UTC"
     assert not verdict(6, 25).is_severe
     assert verdict(25, 26).is_severe
-    assert verdict().is_severe
+    # Without doors there is nothing to forecast; a door that has just been registered waits for its first origin.
+    assert verdict().passed
+    now_and_never = pd.DataFrame(
+        {"camera": ["a", "b"], "prediction_time": pd.Series([now, None], dtype="datetime64[us, UTC]")}
+    )
+    assert checks.fresh_forecasts(now_and_never, now).passed
+    never = checks.fresh_forecasts(now_and_never.iloc[1:], now)
+    assert (never.told, never.is_severe) == ("No active camera has a forecast.", True)
 
 
 def test_a_search_is_fresh_when_both_it_and_its_counts_are() -> None:

@@ -14,8 +14,9 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 NOW = datetime(2026, 2, 2, 12, tzinfo=UTC)
 
 
-def forecast(store: str, of_store: float | None, of_cameras: float, doors: int) -> dict[str, Any]:
-    return {"store": store, "prediction_time": NOW, "of_store": of_store, "of_cameras": of_cameras, "doors": doors}
+def forecast(store: str, of_store: float | None, of_cameras: float | None, doors: int, **more: bool) -> dict[str, Any]:
+    row = {"store": store, "prediction_time": NOW, "of_store": of_store, "of_cameras": of_cameras, "doors": doors}
+    return {**row, "has_forecast": True, "is_alike": True, **more}
 
 
 def test_a_store_expects_what_its_only_door_does_and_about_what_all_its_doors_do() -> None:
@@ -24,33 +25,59 @@ def test_a_store_expects_what_its_only_door_does_and_about_what_all_its_doors_do
     apart = checks.agreement(pd.DataFrame([*good, forecast("three", 100.0, 150.0, 2)]))
     assert (apart.passed, apart.is_severe) == (False, False)
     assert apart.told == "three from 2026-02-02 12:00 UTC: 100 people expected, 150 at its doors"
-    assert apart.numbers == {"forecasts compared": 4, "forecasts apart": 1}
+    assert apart.numbers == {"forecasts": 4, "sums compared": 4, "forecasts apart": 1}
     assert checks.agreement(pd.DataFrame([forecast("one", 100.0, 101.0, 1)])).is_severe
-    without = checks.agreement(pd.DataFrame([forecast("two", None, 101.0, 2)]))
+    without = checks.agreement(pd.DataFrame([forecast("two", None, 101.0, 2, has_forecast=False)]))
     assert (without.is_severe, without.told) == (True, "two from 2026-02-02 12:00 UTC: no forecast")
 
 
-def plan(store: str, age: timedelta | None, hours: int | None = 5, without: int | None = 0) -> dict[str, Any]:
+@pytest.mark.parametrize(
+    ("of_store", "of_cameras", "is_alike"),
+    [
+        (100.0, 150.0, False),  # one of its doors was opened last month: what the store expects is learnt of the others
+        (100.0, None, True),  # one of its doors is switched off
+        (None, None, True),  # too little history for any number
+    ],
+)
+def test_what_a_store_expects_is_not_held_against_doors_that_it_did_not_have(
+    of_store: float | None, of_cameras: float | None, is_alike: bool
+) -> None:
+    verdict = checks.agreement(pd.DataFrame([forecast("two", of_store, of_cameras, 2, is_alike=is_alike)]))
+    assert verdict.passed
+    assert verdict.numbers["sums compared"] == 0
+
+
+def plan(store: str, age: timedelta | None, forecast: timedelta | None = HOUR) -> dict[str, Any]:
     at = None if age is None else NOW - age
-    return {"store": store, "plan_time": at, "hours": hours, "without_forecast": without}
+    return {"store": store, "plan_time": at, "forecast_time": at and forecast and at - forecast}
 
 
 def test_a_plan_is_of_now_and_has_a_forecast_behind_it() -> None:
     def said(*plans: dict[str, Any]) -> Any:
         return checks.fresh_plans(pd.DataFrame(plans), NOW)
 
-    assert said(plan("a", 2 * HOUR), plan("b", HOUR, 5, 4)).passed
-    verdict = said(plan("a", HOUR), plan("b", 3 * HOUR), plan("c", HOUR, 5, 5), plan("d", None, None, None))
+    assert said(plan("a", 2 * HOUR), plan("b", HOUR, 23 * HOUR)).passed
+    verdict = said(plan("a", HOUR), plan("b", 3 * HOUR), plan("c", HOUR, DAY), plan("d", None))
     assert verdict.told == (
-        "b was last planned 2026-02-02 09:00 UTC; c is planned without a forecast: none of the last day; d has no plan"
+        "b was last planned 2026-02-02 09:00 UTC; c is planned without a forecast: the newest is of 2026-02-01 11:00 UTC; "
+        "d has no plan"
     )
+    assert verdict.numbers == {
+        "stores": 4,
+        "stores without a plan of now": 2,
+        "stores planned without a forecast": 1,
+    }
     assert (verdict.passed, verdict.is_severe) == (False, False)
-    assert said(plan("a", None, None, None)).is_severe
+    assert said(plan("a", None)).is_severe
+    assert not said(plan("c", HOUR, DAY)).is_severe
+    # A new store waits for its first forecast.
+    assert said(plan("a", HOUR, None)).passed
 
 
 def model(days: int, mase: float | None = 0.8, *, has_learner: bool = True) -> pd.DataFrame:
-    row = {"model_version": "m", "trained_to": NOW - days * DAY, "has_learner": has_learner}
-    return pd.DataFrame([{**row, "why": None if has_learner else "too_little_history", "mase": mase}])
+    return pd.DataFrame(
+        [{"model_version": "m", "trained_to": NOW - days * DAY, "has_learner": has_learner, "mase": mase}]
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,7 +88,8 @@ def model(days: int, mase: float | None = 0.8, *, has_learner: bool = True) -> p
         (15, 0.8, True, "m is 15 days old", False),
         (29, 0.8, True, "m is 29 days old", True),
         (1, 1.25, True, "its back-test errs 1.25 times as much as the same hour of last week", False),
-        (1, None, False, "it has learnt nothing, the simple rule answers: too little history", False),
+        (1, None, False, None, False),  # of the first weeks: nothing to learn from yet
+        (15, None, False, "m is 15 days old", False),
     ],
 )
 def test_a_model_grows_old_and_must_beat_a_plain_rule(
@@ -71,6 +99,8 @@ def test_a_model_grows_old_and_must_beat_a_plain_rule(
     assert (verdict.passed, verdict.is_severe) == (told is None, is_severe)
     if told:
         assert verdict.told == told
+    else:
+        assert ("the simple rule answers" in verdict.told) == (not has_learner)
 
 
 def test_without_any_model_the_simple_rule_is_named() -> None:
@@ -112,7 +142,10 @@ def test_cameras_that_do_not_answer_are_named_with_since_when_by_their_clock() -
 
     assert said(state("a", "healthy", 10 * MINUTE)).told == "1 of 1 cameras healthy"
     verdict = said(state("a", "healthy"), state("b", "offline"), state("c", "degraded", why="clock_off"))
-    assert verdict.told == "1 of 3 cameras healthy; b offline since 2026-02-02 12:30; c degraded: clock_off"
+    assert (
+        verdict.told
+        == "1 of 3 cameras healthy; b offline since 2026-02-02 12:30; c degraded: its clock is off by more than two minutes"
+    )
     assert verdict.numbers == {"cameras": 3, "degraded": 1, "offline": 1, "unknown": 0}
     assert (verdict.passed, verdict.is_severe) == (False, False)
     verdict = said(state("a", "healthy", 11 * MINUTE), state("b", None, None), state("c", "offline", last_seen_at=None))

@@ -38,8 +38,19 @@ def test_a_long_gap_is_cut_and_its_rest_comes_next() -> None:
     assert gap == Gap(0, 71, {PEOPLE: ["a"]})
     asked = with_gap({}, spans, gap, NOW)
     assert asked == {"a": Asked(0, 71, NOW + 10 * MINUTE)}
-    # Nothing came of it: the next tick steps past what blocks.
-    assert next_gap(spans, asked, NOW + MINUTE, 72) == Gap(72, 99, {PEOPLE: ["a", "b"]})
+    # Nothing came of it: the next ticks ask who was not asked yet, and step past what blocks.
+    gap = next_gap(spans, asked, NOW + MINUTE, 72)
+    assert gap == Gap(80, 85, {PEOPLE: ["b"]})
+    asked = with_gap(asked, spans, gap, NOW + MINUTE)
+    assert next_gap(spans, asked, NOW + 2 * MINUTE, 72) == Gap(72, 99, {PEOPLE: ["a"]})
+
+
+def test_a_camera_with_many_holes_that_gives_nothing_keeps_no_other_waiting() -> None:
+    holes = [owed("broken", hour, hour) for hour in range(0, 60, 10)]
+    asked = with_gap({}, holes, Gap(0, 0, {PEOPLE: ["broken"]}), NOW)
+    back = owed("back", 100, 170)
+    assert next_gap([*holes, back], asked, NOW + 10 * MINUTE, 72) == Gap(100, 170, {PEOPLE: ["back"]})
+    assert next_gap(holes, asked, NOW + 9 * MINUTE, 72) == Gap(10, 10, {PEOPLE: ["broken"]})
 
 
 def test_with_time_running_backwards_the_newest_hours_come_first() -> None:

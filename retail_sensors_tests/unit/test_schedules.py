@@ -57,7 +57,12 @@ class Stores(DatabaseResource):
     def roster(self) -> Roster:
         stores = estate(*self.zones, reset=self.reset)
         sensors = pd.DataFrame(
-            {"sensor_name": [f"camera {zone}" for zone in self.zones], "store_id": stores["id"], "is_active": True}
+            {
+                "sensor_name": [f"camera {zone}" for zone in self.zones],
+                "store_id": stores["id"],
+                "timezone": self.zones,
+                "is_active": True,
+            }
         )
         sensors["is_active"] = sensors["sensor_name"] != self.disabled
         if self.opening is not None:
@@ -198,6 +203,18 @@ def test_opening_hours_go_by_the_shops_clock_when_the_clocks_change() -> None:
         ticks_of_night = [utc(f"{day}T00:00") + n * timedelta(minutes=5) for n in range(48)]
         named = [at for at in ticks_of_night if at.minute % 30 and asked(at, night)]
         assert (f"{named[0]:%H:%M}", f"{named[-1]:%H:%M}") == (first, last)
+
+
+def test_an_hour_that_ends_beside_the_full_hour_is_asked_for_when_it_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = Stores(
+        zones=["Asia/Kolkata", "Asia/Kathmandu", "Europe/Lisbon"], opening="{}", disabled="camera Europe/Lisbon"
+    )
+    assert asked(utc("2026-07-18T21:20"), closed) == ["camera Asia/Kathmandu"]
+    assert asked(utc("2026-07-18T21:35"), closed) == ["camera Asia/Kolkata"]
+    assert [asked(utc(f"2026-07-18T21:{minute}"), closed) for minute in ("05", "25", "40", "50")] == [None] * 4
+    # However seldom the running hour is asked for.
+    monkeypatch.setenv("RETAIL_SENSORS_RUNNING_HOUR_MINUTES", "30")
+    assert asked(utc("2026-07-18T21:35"), closed) == ["camera Asia/Kolkata"]
 
 
 def test_the_pace_of_the_running_hour_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:

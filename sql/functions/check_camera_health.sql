@@ -1,5 +1,5 @@
 -- How each camera, or the camera p_sensor_id, answers as of p_at: the rules of analytics/health.py on collection_log itself, where
--- camera_health is as old as its last run. An unknown id gives no row.
+-- camera_health is as old as its last run. An unknown id gives no row; p_at that is no instant is an error.
 -- status is healthy, degraded, offline or unknown, reason why it is not healthy; error_count and error_rate are of the questions of
 -- the last 24 hours, uptime_percentage of the last 7 days. stream_quality_score is NULL: no video is processed.
 
@@ -9,7 +9,14 @@ RETURNS TABLE (
   last_asked_at timestamptz, uptime_percentage double precision, stream_quality_score double precision, error_count integer,
   error_rate double precision, latency_ms double precision, clock_offset_seconds double precision, last_error text,
   last_error_class text)
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  IF isfinite(p_at) IS NOT TRUE THEN
+    RAISE invalid_parameter_value USING
+      MESSAGE = pg_catalog.format('p_at is %s and no instant: give one, or leave it out for now.', coalesce(p_at::text, 'NULL'));
+  END IF;
+  RETURN QUERY
   SELECT m.id, m.sensor_name, m.store_id,
     CASE WHEN w.reason IS NULL THEN 'healthy' WHEN w.reason = 'asked_in_vain' THEN 'offline'
       WHEN w.reason IN ('last_question_failed', 'errors', 'clock_off', 'slow') THEN 'degraded' ELSE 'unknown' END,
@@ -86,5 +93,6 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
       WHEN q.latency_ms > 5000 THEN 'slow'
     END AS reason
   ) AS w
-  WHERE p_sensor_id IS NULL OR m.id = p_sensor_id
+  WHERE p_sensor_id IS NULL OR m.id = p_sensor_id;
+END
 $$;

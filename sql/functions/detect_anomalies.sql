@@ -5,7 +5,8 @@
 -- that lie in an anomaly are left out, 4 must be left. The dispersion is the least that holds 90 % of the counts of this hour and its
 -- neighbours on all days, each beside the mean without it. Of a running hour the share that has passed is expected.
 -- confidence is 1 - p x 168 hours of a week, p the two tails of the negative binomial (analytics/tails.py); rows under p_confidence
--- are left out, 0 gives every count that could be judged. p_confidence is no share, or p_at no instant: an error. A camera that has not counted for 2 hours is a data_gap.
+-- are left out, 0 gives every count that could be judged. A camera that has not counted for 2 hours is a data_gap. p_confidence that
+-- is no share, or p_at that is no instant, is an error.
 
 CREATE OR REPLACE FUNCTION retail.detect_anomalies(
   p_sensor_id uuid DEFAULT NULL, p_at timestamptz DEFAULT now(), p_confidence double precision DEFAULT 0.9)

@@ -1,8 +1,8 @@
 -- The queue at the tills in the newest hour that had ended at p_at, at most 4 hours before. Without a region: one row for each store,
 -- or for p_store_id, from queue_analytics. With p_queue_region or p_sensor_id: one row for each region of role `queue` that they
 -- name, by the formulas of analytics/queueing.py from the region's own detections that stay over 60 s; how the lanes of a store are
--- shared by several such regions is not known. An unknown id, or a region of another role, gives no row; a region 5,
--- and p_at that is no instant, is an error.
+-- shared by several such regions is not known. An unknown id, or a region of another role, gives no row; a region 5, and
+-- p_at that is no instant, is an error.
 -- queue_length is the mean number waiting, queue_velocity customers served a minute; NULL with its reason, as queueing.py has them,
 -- and several_queue_regions, no_ended_hour. analysis_type says where the numbers come from: model (formulas) or hybrid (learnt).
 

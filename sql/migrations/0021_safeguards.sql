@@ -2,12 +2,13 @@
 -- models and changes of the fleet are kept. Names of tenants are kept out of statistics. Functions and views stand in files of
 -- their own.
 
--- A comparison with NaN holds for `greater`: only the upper bound refuses it.
+-- A comparison with NaN holds for `greater`: only the upper bound refuses it. All rules of a table come with one statement, for
+-- which Postgres reads it once.
 DO $$
 DECLARE
   v_table text;
-  v_column text;
-  v_columns jsonb := '{
+  v_rules text;
+  v_numbers jsonb := '{
     "hourly_analytics": ["net_flow", "entry_to_checkout_rate", "heat_seconds_per_passage", "heat_variance", "max_heat_value"],
     "store_hourly": ["net_flow", "entry_to_checkout_rate", "heat_seconds_per_passage", "heat_variance", "max_heat_value"],
     "daily_analytics": ["net_flow", "overall_conversion_rate", "avg_queue_length", "max_queue_length", "estimated_avg_wait_minutes"],
@@ -25,28 +26,36 @@ DECLARE
     "staffing_plan": ["expected_visitors", "visitors_lower"],
     "alerts_generated": ["threshold_value"]}';
 BEGIN
-  FOR v_table, v_column IN SELECT t.key, c.value FROM jsonb_each(v_columns) AS t, jsonb_array_elements_text(t.value) AS c LOOP
-    EXECUTE format('ALTER TABLE retail.%1$I ADD CONSTRAINT %3$I CHECK (%2$I > ''-Infinity'' AND %2$I < ''Infinity'')',
-      v_table, v_column, v_column || '_is_a_number');
-  END LOOP;
-  FOREACH v_table IN ARRAY ARRAY['daily_analytics', 'store_daily'] LOOP
-    FOREACH v_column IN ARRAY ARRAY['dow_avg_comparison', 'wow_change_percent', 'mom_change_percent', 'yoy_change_percent'] LOOP
-      EXECUTE format('ALTER TABLE retail.%1$I ADD CONSTRAINT %3$I CHECK (%2$I >= -100 AND %2$I < ''Infinity'')',
-        v_table, v_column, v_column || '_is_at_least_minus_100');
-    END LOOP;
-  END LOOP;
-  FOREACH v_table IN ARRAY ARRAY['predictions', 'store_predictions'] LOOP
-    EXECUTE format(
-      'ALTER TABLE retail.%I
-        ADD CONSTRAINT accuracy_score_is_a_share CHECK (accuracy_score BETWEEN 0 AND 1),
-        ADD CONSTRAINT error_percentage_is_at_least_minus_100 CHECK (error_percentage >= -100 AND error_percentage < ''Infinity'')',
-      v_table);
+  FOR v_table, v_rules IN
+    WITH rules (of_table, of_column, says, rule) AS (
+      SELECT t.key, c.value, 'is_a_number', $rule$%1$I > '-Infinity' AND %1$I < 'Infinity'$rule$
+      FROM jsonb_each(v_numbers) AS t, jsonb_array_elements_text(t.value) AS c
+      UNION ALL
+      SELECT t.name, c.name, 'is_at_least_minus_100', $rule$%1$I >= -100 AND %1$I < 'Infinity'$rule$
+      FROM unnest(ARRAY['daily_analytics', 'store_daily']) AS t (name),
+        unnest(ARRAY['dow_avg_comparison', 'wow_change_percent', 'mom_change_percent', 'yoy_change_percent']) AS c (name)
+      UNION ALL
+      SELECT t.name, c.name, c.says, c.rule
+      FROM unnest(ARRAY['predictions', 'store_predictions']) AS t (name),
+        (VALUES
+          ('accuracy_score', 'is_a_share', '%1$I BETWEEN 0 AND 1'),
+          -- As the column computes it, -100 * 0.69 / 0.69 lies a hair under -100: compared are the 15 digits that a numeric takes.
+          ('error_percentage', 'is_at_least_minus_100', $rule$%1$I::numeric >= -100 AND %1$I < 'Infinity'$rule$)
+        ) AS c (name, says, rule)
+    )
+    SELECT of_table,
+      string_agg(format('ADD CONSTRAINT %I CHECK (%s)', of_column || '_' || says, format(rule, of_column)), ', ' ORDER BY of_column)
+    FROM rules
+    GROUP BY of_table
+    ORDER BY of_table
+  LOOP
+    EXECUTE format('ALTER TABLE retail.%I %s', v_table, v_rules);
   END LOOP;
 END
 $$;
 
 INSERT INTO retail.retention_policies (table_name, action, days_to_keep, description) VALUES
-  ('alerts_generated', 'archive', 1095, 'Alerts that have ended, with what people did about them; an open one never goes.'),
+  ('alerts_generated', 'archive', 1095, 'Alerts, from their end, with what people did about them; an open one never goes.'),
   ('pos_transactions', 'archive', 1825, 'What tills took, which conversion is computed anew from.'),
   ('staff_hours', 'archive', 1825, 'Who worked, which queues are computed anew from.'),
   ('weather_hourly', 'archive', 1825, 'Weather, which analysts compare years by.'),

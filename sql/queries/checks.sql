@@ -2,7 +2,8 @@
 
 -- name: asked_hours
 -- What became of each hour of the window that the active cameras with :endpoint were asked for; one row without an hour for a
--- camera that was not asked. An hour is in when the newest answer gave its row, or when its row stands and is final.
+-- camera that was not asked, where it was registered and installed before the window. An hour is in when the newest answer gave its
+-- row, or when its row stands and is final.
 SELECT s.sensor_name AS camera, s.timezone, s.last_seen_at, l.hour_start, l.outcome,
   CASE
     WHEN l.row_count > 0 THEN true
@@ -21,6 +22,8 @@ FROM retail.sensor_metadata AS s
 LEFT JOIN retail.collection_log AS l
   ON l.sensor_id = s.id AND l.endpoint = %(endpoint)s::text AND l.hour_start >= %(start)s AND l.hour_start < %(end)s
 WHERE s.is_active AND s.endpoints ? %(endpoint)s::text
+  AND (l.hour_start IS NOT NULL OR s.created_at < %(start)s::timestamptz
+    AND (s.installed_on IS NULL OR s.installed_on <= (%(start)s::timestamptz AT TIME ZONE s.timezone)::date))
 ORDER BY s.sensor_name, l.hour_start
 
 -- name: asked_days
@@ -174,9 +177,12 @@ ORDER BY t.store_name
 
 -- name: newest_hours_of_stores
 -- The newest hour that some camera counted, as the stores' figures have it, of each store with an active camera; NULL: none.
--- `counted` are the words of quality for it; an hour of which a part was estimated is as complete as it was measured.
-SELECT t.id::text AS store_id, t.created_at, n.hour_start, n.updated_at
+-- `created_at` is when the first of the store's active cameras was registered, the store's own instant where that is later. `counted` are the words of quality for it; an hour of which a part was estimated is as complete as it was measured.
+SELECT t.id::text AS store_id, greatest(t.created_at, c.created_at) AS created_at, n.hour_start, n.updated_at
 FROM retail.stores AS t
+JOIN (
+  SELECT s.store_id, min(s.created_at) AS created_at FROM retail.sensor_metadata AS s WHERE s.is_active GROUP BY s.store_id
+) AS c ON c.store_id = t.id
 LEFT JOIN LATERAL (
   SELECT f.hour_start, f.updated_at
   FROM retail.store_hourly AS f
@@ -185,13 +191,15 @@ LEFT JOIN LATERAL (
   ORDER BY f.hour_start DESC
   LIMIT 1
 ) AS n ON true
-WHERE EXISTS (SELECT FROM retail.sensor_metadata AS s WHERE s.store_id = t.id AND s.is_active)
 ORDER BY t.id
 
 -- name: newest_hours_of_cameras
 -- The same as the cameras' figures have it.
-SELECT t.id::text AS store_id, t.created_at, n.hour_start, n.updated_at
+SELECT t.id::text AS store_id, greatest(t.created_at, c.created_at) AS created_at, n.hour_start, n.updated_at
 FROM retail.stores AS t
+JOIN (
+  SELECT s.store_id, min(s.created_at) AS created_at FROM retail.sensor_metadata AS s WHERE s.is_active GROUP BY s.store_id
+) AS c ON c.store_id = t.id
 LEFT JOIN LATERAL (
   SELECT f.hour_start, f.updated_at
   FROM retail.sensor_metadata AS s
@@ -207,13 +215,15 @@ LEFT JOIN LATERAL (
   ORDER BY f.hour_start DESC
   LIMIT 1
 ) AS n ON true
-WHERE EXISTS (SELECT FROM retail.sensor_metadata AS s WHERE s.store_id = t.id AND s.is_active)
 ORDER BY t.id
 
 -- name: newest_days_of_stores
--- The newest day of which an hour was measured, of each store with an active camera; NULL: none.
-SELECT t.store_name AS store, t.timezone, t.created_at, n.date
+-- The newest day of which an hour was measured, of each store with an active camera; NULL: none. `created_at` as above.
+SELECT t.store_name AS store, t.timezone, greatest(t.created_at, c.created_at) AS created_at, n.date
 FROM retail.stores AS t
+JOIN (
+  SELECT s.store_id, min(s.created_at) AS created_at FROM retail.sensor_metadata AS s WHERE s.is_active GROUP BY s.store_id
+) AS c ON c.store_id = t.id
 LEFT JOIN LATERAL (
   SELECT f.date
   FROM retail.store_daily AS f
@@ -221,21 +231,20 @@ LEFT JOIN LATERAL (
   ORDER BY f.date DESC
   LIMIT 1
 ) AS n ON true
-WHERE EXISTS (SELECT FROM retail.sensor_metadata AS s WHERE s.store_id = t.id AND s.is_active)
 ORDER BY t.store_name
 
 -- name: newest_origins
--- The newest origin from which each active camera was predicted; a camera without any is left out.
+-- The newest origin from which each active camera with an entrance line was predicted; NULL: none.
 SELECT s.sensor_name AS camera, n.prediction_time
 FROM retail.sensor_metadata AS s
-CROSS JOIN LATERAL (
+LEFT JOIN LATERAL (
   SELECT p.prediction_time
   FROM retail.predictions AS p
   WHERE p.sensor_id = s.id AND p.prediction_type = 'traffic' AND p.prediction_time <= %(now)s
   ORDER BY p.prediction_time DESC
   LIMIT 1
-) AS n
-WHERE s.is_active
+) AS n ON true
+WHERE s.is_active AND EXISTS (SELECT FROM retail.counting_lines AS l WHERE l.sensor_id = s.id AND l.role = 'entrance')
 ORDER BY s.sensor_name
 
 -- name: estimates_beside_counts
@@ -315,49 +324,73 @@ WHERE f.date >= %(start)s::date AND f.date < %(end)s::date
 ORDER BY 1, 2, 3
 
 -- name: forecasts_beside_cameras
--- The people that each origin of the window expects at a store, and at those of its entrance cameras that have forecasts, over the
--- hours that these have; NULL: the store has no forecast. `doors` counts its entrance cameras, with forecasts or without.
+-- The people that each origin of the window expects at a store, and those that it expects at its entrance cameras, over the hours of
+-- which the store and each of these has a forecast; NULL: there is no such hour. Sums are looked at where the doors have been counted
+-- for as long as each other, to a week, in the 9 weeks before: what a store expects is learnt of the doors that it had. `doors`
+-- counts the entrance cameras, with forecasts or without.
 WITH entrances AS (
-  SELECT s.store_id, s.id
+  SELECT s.store_id, s.id, count(*) OVER (PARTITION BY s.store_id)::integer AS doors
   FROM retail.sensor_metadata AS s
   WHERE EXISTS (SELECT FROM retail.counting_lines AS l WHERE l.sensor_id = s.id AND l.role = 'entrance')
 ), cameras AS (
-  SELECT e.store_id, p.prediction_time, sum(p.predicted_value) AS people
+  SELECT e.store_id, e.doors, p.prediction_time, p.target_time, sum(p.predicted_value) AS people, count(p.predicted_value) AS told
   FROM retail.predictions AS p
   JOIN entrances AS e ON e.id = p.sensor_id
   WHERE p.prediction_type = 'traffic' AND p.prediction_time >= %(start)s AND p.prediction_time < %(end)s
-  GROUP BY 1, 2
-), stores AS (
-  SELECT p.store_id, p.prediction_time, sum(p.predicted_value) AS people
-  FROM retail.store_predictions AS p
-  WHERE p.prediction_type = 'traffic' AND p.prediction_time >= %(start)s AND p.prediction_time < %(end)s
-  GROUP BY 1, 2
+  GROUP BY 1, 2, 3, 4
+), compared AS (
+  SELECT c.store_id, c.doors, c.prediction_time, count(f.target_time) > 0 AS has_forecast,
+    sum(f.predicted_value) FILTER (WHERE c.told = c.doors) AS of_store,
+    sum(c.people) FILTER (WHERE c.told = c.doors AND f.predicted_value IS NOT NULL) AS of_cameras
+  FROM cameras AS c
+  LEFT JOIN retail.store_predictions AS f
+    ON f.store_id = c.store_id AND f.prediction_type = 'traffic' AND f.prediction_time = c.prediction_time
+    AND f.target_time = c.target_time
+  GROUP BY 1, 2, 3
 )
-SELECT t.store_name AS store, prediction_time, c.people AS of_cameras, f.people AS of_store,
-  (SELECT count(*) FROM entrances AS e WHERE e.store_id = t.id)::integer AS doors
-FROM cameras AS c
-LEFT JOIN stores AS f USING (store_id, prediction_time)
-JOIN retail.stores AS t ON t.id = store_id
-ORDER BY t.store_name, prediction_time
+SELECT t.store_name AS store, c.prediction_time, c.has_forecast, c.of_cameras, c.of_store, c.doors,
+  c.doors = 1 OR coalesce(n.latest - n.earliest <= interval '7 days', false) AS is_alike
+FROM compared AS c
+JOIN retail.stores AS t ON t.id = c.store_id
+CROSS JOIN LATERAL (
+  SELECT max(h.first) AS latest, min(h.first) AS earliest
+  FROM entrances AS e
+  CROSS JOIN LATERAL (
+    SELECT min(a.hour_start) AS first
+    FROM retail.hourly_analytics AS a
+    WHERE a.sensor_id = e.id AND a.hour_start >= c.prediction_time - interval '9 weeks' AND a.hour_start < c.prediction_time
+  ) AS h
+  WHERE e.store_id = c.store_id
+) AS n
+ORDER BY t.store_name, c.prediction_time
 
 -- name: newest_plans
--- The newest plan of each store with an active camera: when it was made, and of how many of its hours nothing is forecast; NULL: none.
-SELECT t.store_name AS store, n.plan_time, n.hours, n.without_forecast
+-- When the newest plan of each store with an active entrance camera was made, and the newest forecast that it could use; NULL: none.
+SELECT t.store_name AS store, n.plan_time, f.prediction_time AS forecast_time
 FROM retail.stores AS t
 LEFT JOIN LATERAL (
-  SELECT p.plan_time, count(*)::integer AS hours, (count(*) FILTER (WHERE p.expected_visitors IS NULL))::integer AS without_forecast
+  SELECT p.plan_time
   FROM retail.staffing_plan AS p
   WHERE p.store_id = t.id AND p.plan_time <= %(now)s
-  GROUP BY p.plan_time
   ORDER BY p.plan_time DESC
   LIMIT 1
 ) AS n ON true
-WHERE EXISTS (SELECT FROM retail.sensor_metadata AS s WHERE s.store_id = t.id AND s.is_active)
+LEFT JOIN LATERAL (
+  SELECT p.prediction_time
+  FROM retail.store_predictions AS p
+  WHERE p.store_id = t.id AND p.prediction_time <= n.plan_time
+  ORDER BY p.prediction_time DESC
+  LIMIT 1
+) AS f ON true
+WHERE EXISTS (
+  SELECT FROM retail.sensor_metadata AS s
+  JOIN retail.counting_lines AS l ON l.sensor_id = s.id AND l.role = 'entrance'
+  WHERE s.store_id = t.id AND s.is_active)
 ORDER BY t.store_name
 
 -- name: newest_model
 -- The newest model by now with the figures of its back-test; NULL: not back-tested.
-SELECT m.model_version, m.trained_to, m.has_learner, m.quality ->> 'has_learner' AS why,
+SELECT m.model_version, m.trained_to, m.has_learner,
   (m.backtest #>> '{pooled,model,mase}')::double precision AS mase, (m.backtest #>> '{pooled,model,wape}')::double precision AS wape
 FROM retail.prediction_model AS m
 WHERE m.trained_to <= %(now)s

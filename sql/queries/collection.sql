@@ -1,5 +1,9 @@
 -- Statements on what was collected.
 
+-- name: registered_sensors
+-- Those of the cameras :sensors that are registered.
+SELECT id::text FROM retail.sensor_metadata WHERE id = ANY (%(sensors)s::uuid[])
+
 -- name: clocks_of_stores
 -- Zones and reset times of the stores that the cameras :sensors hang in.
 SELECT DISTINCT t.timezone, t.occupancy_reset_time

@@ -62,7 +62,7 @@ SELECT DISTINCT s.sensor_name
 FROM retail.hourly_analytics AS h
 JOIN retail.sensor_metadata AS s ON s.id = h.sensor_id
 WHERE s.is_active AND h.hour_start >= %(start)s::timestamptz AND h.hour_start < %(end)s::timestamptz
-  AND h.quality ->> 'counts' IN ('missing', 'estimated', 'substituted')
+  AND h.hour_start >= s.created_at AND h.quality ->> 'counts' IN ('missing', 'estimated', 'substituted')
   AND EXISTS (
     SELECT FROM retail.hourly_analytics AS f
     WHERE f.sensor_id = h.sensor_id AND f.hour_start >= h.hour_start - interval '7 days' AND f.hour_start < h.hour_start

@@ -63,7 +63,10 @@ WITH parts AS (
     WHERE a.attrelid = k.root AND a.attnum > 0 AND a.attnotnull AND a.atttypid = 'timestamptz'::regtype
     ORDER BY a.attnum LIMIT 1
   ) AS other ON true
+  -- A table that somebody added and granted to nobody leaves the others theirs.
   WHERE coalesce(k.time_column, other.name) IS NOT NULL
+    AND has_column_privilege(k.root, coalesce(k.time_column, other.name), 'SELECT')
+    AND NOT EXISTS (SELECT FROM unnest(k.conkey) AS n (attnum) WHERE NOT has_column_privilege(k.root, n.attnum, 'SELECT'))
 ), ages AS (
   -- ts_stat runs a text as a query, with the rights of whoever asks: the only function of plain Postgres that does, and lexemes are
   -- what it brings back.
