@@ -57,6 +57,8 @@ LONGEST_WAIT = 60.0
 """Minutes of waiting that nobody stands: lanes or service rate of the store must be wrong."""
 KNOWN_TILLS = 0.9
 """Share of a day that is known when it counts as whole."""
+SHUT = 0.1
+"""Share of the usual entries below which a store was shut: a holiday stands in no opening hours."""
 LOOSE = 0.5
 """A fit that leaves more of the entries than this unexplained says little about the flow."""
 
@@ -280,10 +282,14 @@ def tills(rows: pd.DataFrame) -> Verdict:
     """Whether the tills of each store are known over its open hours on each day: a feed that lacks hours spoils every rate.
 
     `rows`: store, date, known (share of the open hours), counted (share of the day that cameras counted), was_known (in the two
-    weeks before). A store without any till feed or queue region is not looked at, nor a day that was itself not counted whole.
+    weeks before), entries and usual_entries (of these weeks; NULL: not known). A store without any till feed or queue region is not
+    looked at, nor a day that was itself not counted whole, or on which hardly anybody came.
     """
     known = _floats(rows, "known")
-    has_tills = ((known > 0) | rows["was_known"].to_numpy(dtype=bool)) & (_floats(rows, "counted") >= KNOWN_TILLS)
+    was_shut = _floats(rows, "entries") < SHUT * _floats(rows, "usual_entries")
+    has_tills = (
+        ((known > 0) | rows["was_known"].to_numpy(dtype=bool)) & (_floats(rows, "counted") >= KNOWN_TILLS) & ~was_shut
+    )
     found = rows.loc[has_tills & (known < KNOWN_TILLS), ["store", "date", "known"]]
     return judged(
         found,

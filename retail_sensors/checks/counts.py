@@ -188,8 +188,8 @@ def _fits(table: Table) -> Check:
 _TILLS_ARE_KNOWN = Check(
     QUEUE_PERFORMANCE_DAILY,
     "complete",
-    f"The tills of a store that has known them within two weeks are known in {checks.KNOWN_TILLS:.0%} of its open hours: a feed that "
-    "lacks hours is to be loaded again.",
+    f"The tills of a store that has known them within two weeks are known in {checks.KNOWN_TILLS:.0%} of its open hours on each day "
+    f"that was counted and had over {checks.SHUT:.0%} of the usual entries: a feed that lacks hours is to be loaded again.",
     lambda run: checks.tills(run.ask("tills_of_days", run.dates)),
 )
 _KEY_FIGURES_AGREE = Check(

@@ -2,7 +2,8 @@
 
 Checks that are ready at the same time share a step, whatever assets they are about: Dagster takes longer for a step than the
 database for a question. A run that makes some of the assets runs their checks alone. A check has no partitions of its own: its
-newest evaluation is its state, and Dagster would plan it anew for each hour of a run.
+newest evaluation is its state. Where the daemon starts a run of several partitions, Dagster still plans the check for each of them
+and lists those plans as skipped beside the one evaluation.
 """
 
 from collections.abc import Callable, Iterator

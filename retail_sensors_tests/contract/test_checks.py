@@ -35,7 +35,7 @@ def test_every_check_says_what_it_holds_and_stops_nothing(defs: dg.Definitions) 
         assert spec.description, spec.key
         assert spec.description.endswith("."), spec.key
         assert not spec.blocking, spec.key
-        # Else the state of each partition that a ranged run was about would stay "planned": there is one evaluation of the range.
+        # There is one evaluation of a range: a check with partitions would have a state for each of them that stays "planned".
         assert spec.partitions_def is None, spec.key
 
 

@@ -182,6 +182,23 @@ def test_the_contract_names_tables_that_exist_each_in_one_place() -> None:
     assert len(frozenset().union(*kinds)) == sum(map(len, kinds))
 
 
+WORDS_OF_OURS = {"holiday_name", "metric_name", "model_name", "rule_name", "table_name"}
+"""Columns that are called like names of tenants' own and hold none."""
+
+
+def test_no_statistics_are_kept_of_what_tenants_call_theirs(migrated: Database) -> None:
+    """EXPLAIN tells everybody what it estimates of them."""
+    kept = migrated.fetch(
+        "SELECT c.relname, a.attname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid"
+        " WHERE c.relnamespace = 'retail'::regnamespace AND c.relkind = 'r' AND a.atttypid = 'text'::regtype"
+        " AND a.attname ~ '(name|_by|_to|_ip|user_id|location|title|message|body|command)$'"
+        " AND a.attstattarget IS DISTINCT FROM 0 AND NOT a.attname = ANY (%s)",
+        (sorted(WORDS_OF_OURS),),
+    )
+    # What one may not read one may not have estimated either.
+    assert [(table, name) for table, name in kept if name not in HIDDEN_COLUMNS.get(table, ())] == []
+
+
 def test_views_and_functions_run_with_the_rights_of_whoever_asks(migrated: Database) -> None:
     functions = migrated.fetch(
         "SELECT proname, coalesce(proconfig::text, '') FROM pg_proc WHERE pronamespace = 'retail'::regnamespace AND prosecdef"

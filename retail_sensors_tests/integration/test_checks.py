@@ -304,9 +304,7 @@ def test_tills_flows_forecasts_and_alerts_that_are_not_as_they_should_be_are_nam
         "(%s, prediction_type, prediction_time, target_time, model_version, time_horizon_minutes, predicted_value,"
         " confidence_interval_lower, confidence_interval_upper, lower_95, upper_95, model_name, method, features_used, quality)"
     )
-    told = (
-        "'traffic', {at}, %(target)s, 'simple_rule', 180, {people}, 0, 300, 0, 400, 'simple_rule', 'median_4', '[]', '{{}}'"
-    )
+    told = "'traffic', {at}, %(target)s, 'simple_rule', 180, {people}, 0, 300, 0, 400, 'simple_rule', 'median_4', '[]', '{{}}'"
     statements = [
         "INSERT INTO retail.store_daily (store_id, date, data_completeness, is_provisional, hourly_distribution, quality)"
         f" VALUES ({store_id}, %(yesterday)s, 1, false, '{{}}', '{{}}')",
@@ -367,6 +365,27 @@ def test_tills_flows_forecasts_and_alerts_that_are_not_as_they_should_be_are_nam
     said = alone(site, now, AHEAD_CHECKS)
     assert said["store_predictions", "agrees"].passed
     assert said["staffing_plan", "fresh"].passed
+
+
+def test_a_camera_that_has_just_been_registered_owes_a_store_that_is_old_no_days(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    register(database, "door")
+    now = datetime(2025, 11, 7, 12, tzinfo=UTC)
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE retail.stores SET created_at = %s", (now - 30 * DAY,))
+        cursor.execute("UPDATE retail.sensor_metadata SET created_at = %s", (now - HOUR,))
+    site = Site(database_url, tmp_path / "home")
+    said = alone(site, now)
+    late = {("store_hourly", "fresh"), ("store_daily", "fresh"), ("people_counting_raw", "complete")}
+    assert [said[key].description for key in sorted(late) if not said[key].passed] == []
+    assert said["anomalies_detected", "fresh"].metadata["stores late"].value == 0
+    said = alone(site, now + 4 * DAY, COUNT_CHECKS)
+    assert [said[key].description for key in sorted(late)] == [
+        "0 of 1 cameras complete; door was not asked",
+        "door store is 4 days late, newest day never",
+        "door store has been open for 5820 minutes without a count and has never counted",
+    ]
 
 
 _QUIET = {("alerts_generated", "tended"), ("store_predictions", "agrees"), ("prediction_accuracy", "holds")}

@@ -149,13 +149,19 @@ def test_what_is_younger_than_the_limit_stays(database: Database, instance: dg.D
 def test_old_output_goes_and_newer_output_stays(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     old, new = "0fa80c2c-7bf7-4029-bb5b-654938490745", "10ae4fbd-5ecf-48ab-bbb0-2b06058a73de"
-    for days, *parts in ((40, old, "compute_logs", "a.err"), (40, old, "compute_logs", "a.complete"), (1, new, "compute_logs", "b.err"),
-                         (40, "__repository__", "alarm_polling", "c.err"), (1, "__repository__", "alarm_polling", "d.err"),
-                         (40, "dagster-dev.log")):  # fmt: skip
-        path = tmp_path.joinpath(*parts)
+    for days, name in (
+        (40, f"{old}/compute_logs/a.err"),
+        (40, f"{old}/compute_logs/a.complete"),
+        (1, f"{new}/compute_logs/b.err"),
+        (40, "__repository__/alarm_polling/c.err"),
+        (1, "__repository__/alarm_polling/d.err"),
+        (40, "dagster-dev.log"),
+    ):
+        path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("said")
-        os.utime(path, [(now - timedelta(days=days)).timestamp()] * 2)
+        written = (now - timedelta(days=days)).timestamp()
+        os.utime(path, (written, written))
     assert prune_files(tmp_path, now - timedelta(days=30)) == 3
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == [
         f"{new}/compute_logs/b.err",

@@ -246,20 +246,22 @@ def test_nobody_waits_for_over_an_hour_and_no_more_wait_than_the_store_holds() -
 
 
 @pytest.mark.parametrize(
-    ("known", "counted", "was_known", "is_found"),
+    ("known", "counted", "was_known", "entries", "is_found"),
     [
-        (0.5, 1.0, False, True),
-        (0.0, 1.0, True, True),  # the feed did not come at all
-        (0.0, 1.0, False, False),  # there is none
-        (0.5, 0.5, True, False),  # the day itself was not counted whole
-        (0.9, 1.0, True, False),
+        (0.5, 1.0, False, 200.0, True),
+        (0.0, 1.0, True, 20.0, True),  # the feed did not come at all
+        (0.0, 1.0, True, None, True),  # no door tells how many came
+        (0.0, 1.0, True, 19.0, False),  # a holiday: hardly anybody came
+        (0.0, 1.0, False, 200.0, False),  # there is none
+        (0.5, 0.5, True, 200.0, False),  # the day itself was not counted whole
+        (0.9, 1.0, True, 200.0, False),
     ],
 )
 def test_a_till_feed_that_lacks_hours_is_told_and_a_store_without_one_is_not(
-    known: float, counted: float, was_known: bool, is_found: bool
+    known: float, counted: float, was_known: bool, entries: float | None, is_found: bool
 ) -> None:
     row = {"store": "Lisbon", "date": "2026-02-02", "known": known, "counted": counted, "was_known": was_known}
-    verdict = checks.tills(pd.DataFrame([row]))
+    verdict = checks.tills(pd.DataFrame([{**row, "entries": entries, "usual_entries": 200.0}]))
     assert verdict.passed != is_found
     if is_found:
         assert verdict.told == f"Lisbon 2026-02-02: tills known in {known:.0%} of the open hours"

@@ -45,7 +45,19 @@ DELETE FROM retail.retention_policies WHERE table_name IN ('alerts_generated', '
 
 ALTER TABLE retail.organizations ALTER organization_name SET STATISTICS -1;
 ALTER TABLE retail.stores ALTER store_name SET STATISTICS -1;
-ALTER TABLE retail.sensor_metadata ALTER sensor_name SET STATISTICS -1, ALTER sensor_ip SET STATISTICS -1;
+ALTER TABLE retail.sensor_metadata
+  ALTER sensor_name SET STATISTICS -1, ALTER sensor_ip SET STATISTICS -1, ALTER location SET STATISTICS -1;
 ALTER TABLE retail.camera_groups ALTER group_name SET STATISTICS -1;
-ALTER TABLE retail.fleet_changes ALTER organization_name SET STATISTICS -1, ALTER name SET STATISTICS -1;
-ALTER TABLE retail.user_sensor_access ALTER user_id SET STATISTICS -1;
+ALTER TABLE retail.camera_locations ALTER building_name SET STATISTICS -1, ALTER zone_name SET STATISTICS -1;
+ALTER TABLE retail.counting_lines ALTER line_name SET STATISTICS -1;
+ALTER TABLE retail.region_configurations ALTER region_name SET STATISTICS -1;
+ALTER TABLE retail.fleet_changes
+  ALTER organization_name SET STATISTICS -1, ALTER name SET STATISTICS -1,
+  ALTER changed_by SET STATISTICS -1, ALTER command SET STATISTICS -1;
+ALTER TABLE retail.user_sensor_access ALTER user_id SET STATISTICS -1, ALTER granted_by SET STATISTICS -1;
+ALTER TABLE retail.queue_ground_truth ALTER counted_by SET STATISTICS -1;
+ALTER TABLE retail.alerts_generated
+  ALTER title SET STATISTICS -1, ALTER message SET STATISTICS -1,
+  ALTER acknowledged_by SET STATISTICS -1, ALTER escalated_to SET STATISTICS -1;
+ALTER TABLE retail.alert_routes ALTER route_name SET STATISTICS -1;
+ALTER TABLE retail.notifications ALTER title SET STATISTICS -1, ALTER body SET STATISTICS -1;

@@ -63,14 +63,26 @@ INSERT INTO retail.retention_policies (table_name, action, days_to_keep, descrip
   ('prediction_model', 'drop', 400, 'Models by the week, of which the newest is in use and never goes.'),
   ('fleet_changes', 'archive', 1825, 'Who changed what of the fleet.');
 
--- Estimates of rows are made of every tenant's values, and EXPLAIN tells them to everybody: of a name they would tell which others
--- there are, by halving. Without statistics they are the same for every name.
+-- Estimates of rows are made of every tenant's values, and EXPLAIN tells them to everybody: of a name, or a sentence with names in it,
+-- they would tell which others there are, by halving. Without statistics they are the same for each.
 ALTER TABLE retail.organizations ALTER organization_name SET STATISTICS 0;
 ALTER TABLE retail.stores ALTER store_name SET STATISTICS 0;
-ALTER TABLE retail.sensor_metadata ALTER sensor_name SET STATISTICS 0, ALTER sensor_ip SET STATISTICS 0;
+ALTER TABLE retail.sensor_metadata
+  ALTER sensor_name SET STATISTICS 0, ALTER sensor_ip SET STATISTICS 0, ALTER location SET STATISTICS 0;
 ALTER TABLE retail.camera_groups ALTER group_name SET STATISTICS 0;
-ALTER TABLE retail.fleet_changes ALTER organization_name SET STATISTICS 0, ALTER name SET STATISTICS 0;
-ALTER TABLE retail.user_sensor_access ALTER user_id SET STATISTICS 0;
+ALTER TABLE retail.camera_locations ALTER building_name SET STATISTICS 0, ALTER zone_name SET STATISTICS 0;
+ALTER TABLE retail.counting_lines ALTER line_name SET STATISTICS 0;
+ALTER TABLE retail.region_configurations ALTER region_name SET STATISTICS 0;
+ALTER TABLE retail.fleet_changes
+  ALTER organization_name SET STATISTICS 0, ALTER name SET STATISTICS 0,
+  ALTER changed_by SET STATISTICS 0, ALTER command SET STATISTICS 0;
+ALTER TABLE retail.user_sensor_access ALTER user_id SET STATISTICS 0, ALTER granted_by SET STATISTICS 0;
+ALTER TABLE retail.queue_ground_truth ALTER counted_by SET STATISTICS 0;
+ALTER TABLE retail.alerts_generated
+  ALTER title SET STATISTICS 0, ALTER message SET STATISTICS 0,
+  ALTER acknowledged_by SET STATISTICS 0, ALTER escalated_to SET STATISTICS 0;
+ALTER TABLE retail.alert_routes ALTER route_name SET STATISTICS 0;
+ALTER TABLE retail.notifications ALTER title SET STATISTICS 0, ALTER body SET STATISTICS 0;
 DO $$
 BEGIN
   -- Those that stand stay when the table is analyzed again.

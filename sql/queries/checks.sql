@@ -282,8 +282,13 @@ ORDER BY t.store_name, q.hour_start
 
 -- name: tills_of_days
 -- The share of open hours in which the tills were known, of each store and date of the window with opening hours, the share of the
--- day that its cameras counted, and whether the tills were known at all in the two weeks before.
+-- day that its cameras counted, the day's entries beside the mean of the two weeks before (NULL: not known), and whether the tills
+-- were known at all in these.
 SELECT t.store_name AS store, d.date::text AS date, d.data_completeness AS known, f.data_completeness AS counted,
+  f.total_entries::double precision AS entries,
+  (SELECT avg(b.total_entries)::double precision
+    FROM retail.store_daily AS b
+    WHERE b.store_id = d.store_id AND b.date >= d.date - 14 AND b.date < d.date) AS usual_entries,
   EXISTS (
     SELECT FROM retail.queue_performance_daily AS e
     WHERE e.store_id = d.store_id AND e.date >= d.date - 14 AND e.date < d.date AND e.data_completeness > 0) AS was_known
