@@ -6,8 +6,7 @@ simulator's, so that a fault in reading them would show.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +23,7 @@ from retail_sensors.simulator.camera import SimulatedCamera
 from retail_sensors.simulator.fleet import SimulatedFleet, SimulatedStore, running
 from retail_sensors.simulator.replay import read_replay
 from retail_sensors.simulator.traffic import OpeningHours
-from retail_sensors_tests.installations import ROOT, Counted, RecordedInMemory, Site, fresh_database
+from retail_sensors_tests.installations import Counted, RecordedInMemory, Site, fresh_database
 
 DUBLIN = ZoneInfo("Europe/Dublin")
 IRVINE = ZoneInfo("America/Los_Angeles")
@@ -49,10 +48,14 @@ class Replayed(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def replayed(server_url: str, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replayed]:
-    folder = real_data()
-    dublin_path = folder / "dublin" / "dublin_2023_in_out.csv.gz"
-    calit2_path = folder / "calit2" / "calit2_counts.csv"
+def replayed(
+    server_url: str,
+    template_database: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    real_counts: Callable[[str], Path],
+) -> Iterator[Replayed]:
+    dublin_path = real_counts("dublin/dublin_2023_in_out.csv.gz")
+    calit2_path = real_counts("calit2/calit2_counts.csv")
     source = read_source(dublin_path, calit2_path)
     played = {
         **read_replay(dublin_path, "Europe/Dublin", datetime(2024, 1, 1, tzinfo=DUBLIN)),
@@ -100,17 +103,6 @@ def materialize(site: Site) -> None:
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
             assert result.success
-
-
-def real_data() -> Path:
-    """The folder with the files; without it the tests are skipped, and fail where that must not happen."""
-    folder = Path(os.environ.get("RETAIL_SENSORS_REAL_DATA") or ROOT.parent / "shared" / "data")
-    if not (folder / "dublin").is_dir() or not (folder / "calit2").is_dir():
-        words = f"No real counts in {folder}; RETAIL_SENSORS_REAL_DATA names the folder with dublin and calit2"
-        if os.environ.get("CI"):
-            pytest.fail(words)
-        pytest.skip(words)
-    return folder
 
 
 def read_source(dublin: Path, calit2: Path) -> pd.DataFrame:

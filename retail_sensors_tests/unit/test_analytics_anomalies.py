@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -586,26 +586,16 @@ def test_quiet_series_stay_quiet() -> None:
     assert found["percentile_95"] <= 1
 
 
-def _real(*parts: str) -> Path:
-    root = Path(os.environ.get("RETAIL_SENSORS_REAL_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
-    path = root.joinpath(*parts)
-    if not path.exists():
-        if os.environ.get("CI"):
-            pytest.fail(f"{path} is missing; point RETAIL_SENSORS_REAL_DATA at the public counts")
-        pytest.skip(f"{path} is missing; RETAIL_SENSORS_REAL_DATA names the folder of public counts")
-    return path
-
-
-def test_events_of_a_door_are_found_within_the_budget() -> None:
-    counts, events = _real("calit2", "calit2_counts.csv"), _real("calit2", "calit2_events.csv")
+def test_events_of_a_door_are_found_within_the_budget(real_counts: Callable[[str], Path]) -> None:
+    counts, events = real_counts("calit2/calit2_counts.csv"), real_counts("calit2/calit2_events.csv")
     found = score(read_counts(counts), read_events(events, counts), alarms_per_week=3, warmup_weeks=3)
     assert found["events"] == 9
     assert found["found"] >= 5
     assert found["alarms"] <= 18
 
 
-def test_events_of_a_city_are_found_with_the_same_settings() -> None:
-    counts, events = _real("nab", "nyc_taxi.csv"), _real("nab", "labels.json")
+def test_events_of_a_city_are_found_with_the_same_settings(real_counts: Callable[[str], Path]) -> None:
+    counts, events = real_counts("nab/nyc_taxi.csv"), real_counts("nab/labels.json")
     found = score(read_counts(counts), read_events(events, counts), alarms_per_week=0.5, warmup_weeks=4)
     assert (found["events"], found["found"]) == (5, 5)
     assert found["false"] <= 10

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -16,22 +16,10 @@ from scipy import stats  # type: ignore[import-untyped]
 from retail_sensors.analytics import frames, scores
 from retail_sensors.analytics.scores import Like
 
-ROOT = Path(__file__).parents[2]
 NAN = np.nan
 
 values = st.one_of(st.just(NAN), st.floats(0.001, 1e6), st.integers(0, 5).map(float))
 eights = st.lists(values, min_size=8, max_size=8)
-
-
-def _real(name: str) -> Path:
-    """A file of the real data; the test is skipped, and under CI fails, where there is none."""
-    path = Path(os.environ.get("RETAIL_SENSORS_REAL_DATA", ROOT.parent / "shared" / "data")) / name
-    if not path.exists():
-        message = f"There is no {path}; set RETAIL_SENSORS_REAL_DATA to the folder of real counts."
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return path
 
 
 def _like(series: list[float], step: int = 7) -> Like:
@@ -154,8 +142,10 @@ def test_overall_needs_two_of_three() -> None:
     assert np.isnan(found[[0, 2]]).all()
 
 
-def test_on_real_years_scores_are_centred_and_most_trends_are_stable() -> None:
-    wide = pd.read_csv(_real("leeds/leeds_2009_2014_wide.csv.gz"), parse_dates=["local_time"], index_col="local_time")
+def test_on_real_years_scores_are_centred_and_most_trends_are_stable(real_counts: Callable[[str], Path]) -> None:
+    wide = pd.read_csv(
+        real_counts("leeds/leeds_2009_2014_wide.csv.gz"), parse_dates=["local_time"], index_col="local_time"
+    )
     daily = wide.loc["2010":"2012"].resample("D").sum(min_count=24)
     first = frames.day_number(date(2010, 1, 1))
     day = np.tile(first + np.arange(len(daily)), daily.shape[1])
