@@ -7,8 +7,9 @@ pandas is imported, and an embedded server that is down is told, not started.
 from __future__ import annotations
 
 import json
+import signal
 import textwrap
-import time
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
@@ -72,19 +73,26 @@ def _show(database: Database, hours: int, words: Sequence[str], *, as_json: bool
 
 def _watch(database: Database, hours: int, words: Sequence[str], seconds: float, *, as_json: bool) -> None:
     """Prints it again and again; a database that is away for a while is told and waited for."""
+    stop = threading.Event()
+
+    # An exception that comes while Python tidies up is lost, a flag is not.
+    def told_to_stop(*_: object) -> None:
+        # The next one ends a question that hangs.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        stop.set()
+
+    signal.signal(signal.SIGINT, told_to_stop)
     code = 0
-    try:
-        while True:
-            if not as_json:
-                click.clear()
-            try:
-                code = _show(database, hours, words, as_json=as_json)
-            except DatabaseUnavailableError as error:
-                code = error.exit_code
-                typer.echo(f"retail-sensors: {error}", err=True)
-            time.sleep(seconds)
-    except KeyboardInterrupt:
-        raise typer.Exit(code) from None
+    while not stop.is_set():
+        if not as_json:
+            click.clear()
+        try:
+            code = _show(database, hours, words, as_json=as_json)
+        except DatabaseUnavailableError as error:
+            code = error.exit_code
+            typer.echo(f"retail-sensors: {error}", err=True)
+        stop.wait(seconds)
+    raise typer.Exit(code)
 
 
 def as_data(found: Status) -> dict[str, Any]:

@@ -77,11 +77,15 @@ def refused(said: Said, code: int = 2) -> str:
     return said.sentence
 
 
+_POLICY_ROLES = re.compile(r"(?<= TO )[^ ]+(?:, [^ ]+)+(?= USING )")
+
+
 def contents(site: Site) -> Contents:
     """The schema with everything in it, and every row of every table as text.
 
     Without what means nothing and comes out otherwise once Postgres has read a definition again: brackets, names of columns
-    in the later parts of a union, and the order of grants, which is that in which the server's roles were made.
+    in the later parts of a union, and the order of grants and of a policy's roles, which is that in which the server's roles
+    were made.
     """
     url = site.url or EmbeddedPostgres(site.home).url(DATA_DATABASE)
     schema = dump(Database(Settings(database_url=url)), "--schema=retail")
@@ -90,6 +94,7 @@ def contents(site: Site) -> Contents:
     }
     rows["revision"] = [row for (row,) in site.fetch("SELECT version_num FROM public.retail_alembic_version")]
     lines = re.sub(r"[()]| AS text(?=,$)", "", schema, flags=re.MULTILINE).splitlines()
+    lines = [_POLICY_ROLES.sub(lambda found: ", ".join(sorted(found[0].split(", "))), line) for line in lines]
     return "\n".join(sorted(lines, key=lambda line: line if line.startswith("GRANT") else "")), rows
 
 
