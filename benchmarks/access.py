@@ -212,6 +212,6 @@ if __name__ == "__main__":
         measure,
         (
             ("--days", {"type": int, "default": 365, "help": "days of hours for each camera"}),
-            ("--repeat", {"type": int, "default": 9, "help": "times that each is asked"}),
+            ("--repeat", {"type": int, "default": 25, "help": "times that each is asked"}),
         ),
     )
