@@ -141,7 +141,7 @@ class Bridge:
             return whole
         ((first,),) = installation.database.fetch(
             queries("collection")["first_incomplete_hour"],
-            {"start": whole.start, "end": whole.end, "names": self._names(installation)},
+            {"start": whole.start, "end": whole.end, "now": now, "names": self._names(installation)},
         )
         newest = max(whole.end - NEWEST_HOURS * _HOUR, whole.start)
         return TimeWindow(min(first or newest, newest), whole.end)

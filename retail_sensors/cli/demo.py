@@ -282,9 +282,10 @@ def _missing(database: Database, names: list[str], window: TimeWindow) -> TimeWi
     """The window from its first hour that some camera other than the misbehaving one has no final counts for."""
     from retail_sensors.simulator.fleet import DEMO_MISBEHAVING
 
+    asked = [name for name in names if name != DEMO_MISBEHAVING]
     ((first,),) = database.fetch(
         queries("collection")["first_incomplete_hour"],
-        {"start": window.start, "end": window.end, "names": [name for name in names if name != DEMO_MISBEHAVING]},
+        {"start": window.start, "end": window.end, "now": window.end, "names": asked},
     )
     # The newest hours are always asked for: a second run shows that nothing changes.
     newest = window.end - timedelta(hours=8)

@@ -49,7 +49,7 @@ GROUP BY a.sensor_id, a.endpoint
 
 -- name: first_incomplete_hour
 -- First hour of the window for which one of the cameras :names lacks a final row of an endpoint that it has, or whose
--- figures, by the hour or of an ended day, are not computed; NULL: none.
+-- figures, by the hour or of a day that has ended by :now, are not computed; NULL: none. The window's last hour may be running.
 SELECT min(h.hour_start)
 FROM generate_series(%(start)s::timestamptz, %(end)s::timestamptz - interval '1 hour', interval '1 hour') AS h (hour_start)
 CROSS JOIN retail.sensor_metadata AS s
@@ -77,7 +77,7 @@ WHERE s.sensor_name = ANY (%(names)s)
       SELECT FROM retail.store_hourly AS f
       WHERE f.store_id = t.id
         AND f.hour_start >= h.hour_start AND f.hour_start < h.hour_start + interval '1 hour')
-    OR (d.local_day + 1)::timestamp AT TIME ZONE t.timezone <= %(end)s AND NOT EXISTS (
+    OR (d.local_day + 1)::timestamp AT TIME ZONE t.timezone <= %(now)s::timestamptz AND NOT EXISTS (
       SELECT FROM retail.store_daily AS f WHERE f.store_id = t.id AND f.date = d.local_day)
   )
 
