@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import psycopg2
 import pytest
@@ -31,7 +32,11 @@ from retail_sensors.settings import Settings
 from retail_sensors.simulator.camera import SimulatedCamera
 from retail_sensors.simulator.fleet import SimulatedFleet, fleet_file, running
 from retail_sensors.simulator.traffic import Generated
+from retail_sensors.storage.database import Database
+from retail_sensors.storage.sqlfiles import queries
+from retail_sensors.tables import HOURLY_ANALYTICS, PEOPLE_COUNTING_RAW, STORE_HOURLY
 from retail_sensors_tests.installations import PASSWORD_VARIABLE, ROOT, Site
+from retail_sensors_tests.integration.stored import hour, reading, register, store
 
 DEPLOY = ROOT / "deploy"
 UNITS = sorted(DEPLOY.glob("*.service"))
@@ -259,6 +264,32 @@ def test_a_bridge_that_is_told_to_stop_begins_no_cycle(site: Site, fleet: Simula
     stop.set()
     with site.entered():
         Bridge([], 24, clock=lambda: datetime.now(UTC)).run(300, stop, lambda cycle: pytest.fail(cycle.line()))
+
+
+def test_a_day_that_runs_is_not_missed_in_its_last_hour(database: Database) -> None:
+    (door,) = register(database, "door")
+    ((shop, zone),) = database.fetch("SELECT id::text, timezone FROM retail.stores")
+    midnight = datetime(2026, 2, 3, tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    hours = [midnight - n * timedelta(hours=1) for n in (3, 2)]
+    for at in hours:
+        store(database, PEOPLE_COUNTING_RAW, reading(door, at))
+        row = hour(door, at)
+        store(database, HOURLY_ANALYTICS, row)
+        store(
+            database,
+            STORE_HOURLY,
+            {"store_id": shop, **{name: one for name, one in row.items() if name != "sensor_id"}},
+        )
+    database.fetch("""UPDATE retail.sensor_metadata SET endpoints = '["people_counting"]' RETURNING 1""")
+
+    def first_incomplete(now: datetime) -> datetime:
+        asked = {"start": hours[0], "end": midnight, "now": now, "names": ["door"]}
+        ((first,),) = database.fetch(queries("collection")["first_incomplete_hour"], asked)
+        assert isinstance(first, datetime)
+        return first
+
+    assert first_incomplete(midnight - timedelta(minutes=50)) == midnight - timedelta(hours=1)
+    assert first_incomplete(midnight) == hours[0]
 
 
 # The units -------------------------------------------------------------------------------------------------------------
