@@ -458,7 +458,7 @@ def _roster(connection: PgConnection) -> Roster:
 def members(connection: PgConnection) -> list[Row]:
     """Every camera with what the words of a selection may name, by name: `analytics.selection.COLUMNS` and its `id`."""
     with connection.cursor(cursor_factory=RealDictCursor) as cursor:
-        cursor.execute(queries("fleet")["registered_cameras"])
+        cursor.execute(queries("places")["members"])
         return [dict(row) for row in cursor.fetchall()]
 
 

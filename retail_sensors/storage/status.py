@@ -120,7 +120,7 @@ def fleet_status(database: Database, now: datetime, hours: int = 24, words: Sequ
     with database.transaction() as connection:
         registered = _rows(connection, "cameras", window)
         if words:
-            chosen = set(chosen_of(_rows(connection, "registered_cameras", {}, "fleet"), words))
+            chosen = set(chosen_of(_rows(connection, "members", {}, "places"), words))
             registered = [row for row in registered if row["sensor_name"] in chosen]
         known = _rows(connection, "hours", window)
         of_stores = _rows(connection, "hours_without_their_store", {**window, "end": now - _HOUR - DUE})

@@ -1,4 +1,21 @@
--- Places, groups and tags of cameras, and the record of changes: what retail_sensors/storage/places.py and fleet.py write.
+-- Places, groups and tags of cameras, and the record of changes: what retail_sensors/storage/places.py and fleet.py ask and write.
+
+-- name: members
+-- Every camera with what the words of a selection may name, and all of its place. By itself, because every run and tick asks for it:
+-- with the lines and regions of `registered_cameras` it takes six times as long.
+SELECT c.id::text AS id, c.sensor_name, s.store_name, o.organization_name, coalesce(g.groups, '[]') AS groups, c.tags,
+  p.building_name AS building, p.floor_level AS floor, to_jsonb(p) - 'sensor_id' - 'updated_at' AS place
+FROM retail.sensor_metadata AS c
+JOIN retail.stores AS s ON s.id = c.store_id
+JOIN retail.organizations AS o ON o.id = s.organization_id
+LEFT JOIN retail.camera_locations AS p ON p.sensor_id = c.id
+LEFT JOIN (
+  SELECT a.sensor_id, jsonb_agg(g.group_name ORDER BY g.group_name COLLATE "C") AS groups
+  FROM retail.camera_group_assignments AS a
+  JOIN retail.camera_groups AS g ON g.id = a.group_id
+  GROUP BY a.sensor_id
+) AS g ON g.sensor_id = c.id
+ORDER BY c.sensor_name
 
 -- name: registered_groups
 -- Every group with the names of its cameras.
