@@ -116,7 +116,7 @@ class Site:
             # Empty rather than unset: an unset variable would be read from a developer's .env.
             "RETAIL_SENSORS_DAGSTER_DATABASE_URL": "",
             "RETAIL_SENSORS_ALLOWED_NETWORKS": "127.0.0.0/8",
-            "RETAIL_SENSORS_CONNECT_TIMEOUT_SECONDS": "1",
+            "RETAIL_SENSORS_CONNECT_TIMEOUT_SECONDS": "5",
             "RETAIL_SENSORS_TRIES": "1",
             PASSWORD_VARIABLE: DEFAULT_PASSWORD,
             **self.environment,

@@ -24,6 +24,13 @@ from retail_sensors.tables import (
     Table,
 )
 
+HISTORY_TABLES = {
+    Endpoint.PEOPLE_COUNTING: PEOPLE_COUNTING_RAW,
+    Endpoint.REGIONAL_COUNTING: REGIONAL_COUNTING_RAW,
+    Endpoint.HEATMAP_TEMPORAL: HEATMAP_TEMPORAL_RAW,
+}
+"""The assets of past hours, for which a camera can be asked again, by endpoint."""
+
 _LOGGED_CAMERAS = 50
 _ANSWERS = [outcome.value for outcome in Outcome if outcome.is_answer]
 _WITHOUT_ERROR = {

@@ -10,17 +10,15 @@ import json
 import re
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retail_sensors.cli.terminal import WORD_HELP, console
+from retail_sensors.cli.terminal import WORD_HELP, console, told_to_stop
 from retail_sensors.connectors.base import TimeWindow
 from retail_sensors.errors import ConfigurationError
 from retail_sensors.installation import Installation
@@ -177,19 +175,12 @@ def _go_on(
     """The bridge until a signal; a second signal ends the process at once."""
     from retail_sensors.bridge import Bridge, Cycle
 
-    stop = threading.Event()
-
-    def told_to_stop(number: int, _: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)
-
     def say(cycle: Cycle) -> None:
         typer.echo(json.dumps(cycle.as_json()) if as_json else cycle.line())
         if cycle.trace:
             typer.echo(cycle.trace, err=True)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, told_to_stop)
+    stop = told_to_stop(signal.SIGINT, signal.SIGTERM)
     bridge = Bridge(cameras, hours, clock=clock, verbose=verbose)
     bridge.check()
     # In a thread of its own, because Dagster takes the main thread's signal handlers for the time of a run.

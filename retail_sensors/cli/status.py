@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import signal
 import textwrap
-import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
@@ -18,7 +17,7 @@ from typing import Annotated, Any
 import click
 import typer
 
-from retail_sensors.cli.terminal import WORD_HELP
+from retail_sensors.cli.terminal import WORD_HELP, told_to_stop
 from retail_sensors.errors import DatabaseUnavailableError
 from retail_sensors.settings import load_settings
 from retail_sensors.storage.database import Database
@@ -73,15 +72,7 @@ def _show(database: Database, hours: int, words: Sequence[str], *, as_json: bool
 
 def _watch(database: Database, hours: int, words: Sequence[str], seconds: float, *, as_json: bool) -> None:
     """Prints it again and again; a database that is away for a while is told and waited for."""
-    stop = threading.Event()
-
-    # An exception that comes while Python tidies up is lost, a flag is not.
-    def told_to_stop(*_: object) -> None:
-        # The next one ends a question that hangs.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        stop.set()
-
-    signal.signal(signal.SIGINT, told_to_stop)
+    stop = told_to_stop(signal.SIGINT)
     code = 0
     while not stop.is_set():
         if not as_json:

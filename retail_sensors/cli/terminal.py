@@ -6,9 +6,12 @@ The words of one command belong to the command.
 from __future__ import annotations
 
 import json
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, time
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,6 +32,22 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 
 _SHOWN_NAMES = 12
 _WIDTH_OF_A_FILE = 200
+
+
+def told_to_stop(*numbers: int) -> threading.Event:
+    """An event that the first of these signals sets; the next one ends the process at once.
+
+    An exception that comes while Python tidies up is lost, a flag is not.
+    """
+    stop = threading.Event()
+
+    def handle(number: int, _: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in numbers:
+        signal.signal(number, handle)
+    return stop
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from psycopg2 import sql
 from retail_sensors.analytics.roster import Roster
 from retail_sensors.errors import DatabaseUnavailableError
 from retail_sensors.settings import Settings, load_settings
-from retail_sensors.storage.collections import CollectedWindow, store_collection
+from retail_sensors.storage.collections import CollectedWindow, record
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.fleet import FleetRegistry
 from retail_sensors.storage.frames import read_frame
@@ -89,8 +89,7 @@ class DatabaseResource(dg.ConfigurableResource):
 
     def record(self, table: Table, collected: CollectedWindow, run_id: str) -> None:
         """Stores a collection outside of the IO manager: that of a step that is about to fail."""
-        with self.database.transaction() as connection:
-            store_collection(connection, table, collected, asset=table.name, run_id=run_id)
+        record(self.database, table, collected, run_id)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Closes the pooled connections: a long-lived code server would keep one pool for each run."""

@@ -27,7 +27,7 @@ import pandas as pd
 
 from retail_sensors.analytics.realtime import changed_flags, minute_rows
 from retail_sensors.assets.metadata import OWNERS, table_metadata
-from retail_sensors.assets.raw import every_camera_failed
+from retail_sensors.assets.raw import HISTORY_TABLES, every_camera_failed
 from retail_sensors.connectors.base import (
     Camera,
     CameraLease,
@@ -47,7 +47,7 @@ from retail_sensors.resources.database import DatabaseResource
 from retail_sensors.schedules import RUNNING_HOURS
 from retail_sensors.settings import load_settings
 from retail_sensors.storage.breakers import cameras_left_alone
-from retail_sensors.storage.collections import CollectedWindow
+from retail_sensors.storage.collections import CollectedWindow, record
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.fleet import FleetRegistry
 from retail_sensors.storage.leases import PostgresLeases
@@ -57,10 +57,8 @@ from retail_sensors.storage.realtime import (
     last_asked,
     polled,
     rows_before,
-    store_look,
     store_minutes,
 )
-from retail_sensors.tables import HEATMAP_TEMPORAL_RAW, PEOPLE_COUNTING_RAW, REGIONAL_COUNTING_RAW
 from retail_sensors.tables.realtime import REALTIME_ANALYTICS
 
 EVERY_SECONDS = 60
@@ -76,11 +74,6 @@ REMEMBERED = timedelta(hours=1)
 
 _HOUR, _SECOND = timedelta(hours=1), timedelta(seconds=1)
 _NAMED = 5
-_RAW = {
-    Endpoint.PEOPLE_COUNTING: PEOPLE_COUNTING_RAW,
-    Endpoint.REGIONAL_COUNTING: REGIONAL_COUNTING_RAW,
-    Endpoint.HEATMAP_TEMPORAL: HEATMAP_TEMPORAL_RAW,
-}
 _FIGURES = [asset.key for asset in HOURLY_FIGURES]
 
 realtime_analytics = dg.AssetSpec(
@@ -212,7 +205,7 @@ class _Tick:
             at, outcome = asked.get(str(camera.sensor_id), (None, None))
             if at is not None and at > minute - (timedelta() if outcome in DEAD else LOOK_EVERY):
                 continue
-            endpoint = next((one for one in _RAW if one in camera.endpoints), None)
+            endpoint = next((one for one in HISTORY_TABLES if one in camera.endpoints), None)
             if endpoint is not None:
                 due.setdefault(endpoint, []).append(camera)
         return due
@@ -220,7 +213,7 @@ class _Tick:
     def _looked(self, looked: Sequence[Collection], looks: Mapping[Endpoint, Sequence[Camera]]) -> str:
         """Stores what the looks brought; how many cameras answered them, in one line, empty: there was none."""
         for collection in looked:
-            store_look(self.database, _RAW[collection.endpoint], CollectedWindow(collection))
+            record(self.database, HISTORY_TABLES[collection.endpoint], CollectedWindow(collection), run_id=None)
         told = [_told(looks[collection.endpoint], collection) for collection in looked]
         return f"Looked at, without the alarm status: {' '.join(told)}" if told else ""
 
@@ -309,14 +302,13 @@ def _run(
 ) -> dg.RunRequest:
     """The run of the running hour of the cameras whose flags changed."""
     digest = hashlib.sha256(json.dumps(changed).encode()).hexdigest()[:16]
-    raw = [table.name for table in _RAW.values()]
-    config: dict[str, Any] = {name: {"config": {"cameras": sorted(names)}} for name in raw}
+    config: dict[str, Any] = {table.name: {"config": {"cameras": sorted(names)}} for table in HISTORY_TABLES.values()}
     return dg.RunRequest(
         run_key=f"alarm {minute:%Y-%m-%dT%H:%MZ} {digest}",
         run_config={"ops": config},
         tags={**range_tags(*last_hours(minute, RUNNING_HOURS, with_running=True)), "dagster/priority": "10"},
         # The alarm status has just been asked for.
-        asset_selection=[*(dg.AssetKey(name) for name in raw), *_FIGURES],
+        asset_selection=[*(dg.AssetKey(name) for name in config), *_FIGURES],
     )
 
 

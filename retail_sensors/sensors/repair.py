@@ -18,8 +18,9 @@ from typing import Any
 import dagster as dg
 
 from retail_sensors.analytics.missing import REACH_DAYS
+from retail_sensors.assets.raw import HISTORY_TABLES
 from retail_sensors.backfill import DAYS_PER_RUN, HOURS_PER_RUN
-from retail_sensors.connectors.base import Endpoint, TimeWindow
+from retail_sensors.connectors.base import TimeWindow
 from retail_sensors.jobs import HOURLY_FIGURES, collect_hours, daily_figures, hourly_figures
 from retail_sensors.partitions import FIRST_DAY, day_ranges, hour_key, range_tags
 from retail_sensors.resources.clock import ClockResource
@@ -38,17 +39,11 @@ from retail_sensors.storage.repair import (
     touched_days,
     with_gap,
 )
-from retail_sensors.tables import HEATMAP_TEMPORAL_RAW, PEOPLE_COUNTING_RAW, REGIONAL_COUNTING_RAW
 
 EVERY_SECONDS = 600
 REPAIR_TAG = "retail_sensors/repair"
 """Tag of a run that a sensor awaits: its run key."""
 
-_RAW = {
-    Endpoint.PEOPLE_COUNTING: dg.AssetKey(PEOPLE_COUNTING_RAW.name),
-    Endpoint.REGIONAL_COUNTING: dg.AssetKey(REGIONAL_COUNTING_RAW.name),
-    Endpoint.HEATMAP_TEMPORAL: dg.AssetKey(HEATMAP_TEMPORAL_RAW.name),
-}
 _FIGURES = [asset.key for asset in HOURLY_FIGURES]
 _REACH = timedelta(days=REACH_DAYS)
 """So far from hours that came in, figures may have been mended: estimates of the gap, and the occupancy of the day."""
@@ -180,7 +175,7 @@ class _Tick:
         key = f"{self.name} {first_key} {last_key} {digest}"
         cursor.run = _Awaited(key, collect_hours.name, gap.first, gap.last, present(self.database).isoformat())
         config: dict[str, Any] = {
-            _RAW[endpoint].to_user_string(): {"config": {"cameras": names}} for endpoint, names in gap.cameras.items()
+            HISTORY_TABLES[endpoint].name: {"config": {"cameras": names}} for endpoint, names in gap.cameras.items()
         }
         return dg.RunRequest(
             run_key=key,
@@ -188,7 +183,7 @@ class _Tick:
             run_config={"ops": config},
             tags={**range_tags(first_key, last_key), REPAIR_TAG: key},
             # An asset without cameras in its config would ask them all.
-            asset_selection=[*(_RAW[endpoint] for endpoint in gap.cameras), *_FIGURES],
+            asset_selection=[*(dg.AssetKey(name) for name in config), *_FIGURES],
         )
 
 

@@ -14,6 +14,7 @@ from psycopg2.extras import execute_values
 
 from retail_sensors.connectors.base import Collection, Outcome
 from retail_sensors.storage.breakers import remember_answers
+from retail_sensors.storage.database import Database
 from retail_sensors.storage.merge import MergeResult, lock_writers, merge_frame
 from retail_sensors.storage.sqlfiles import queries
 from retail_sensors.tables import COLLECTION_LOG, REJECTED_PAYLOADS, Table
@@ -52,6 +53,12 @@ def store_collection(
     remember_answers(connection, log, run_id)
     _remember_seen(connection, log)
     return result
+
+
+def record(database: Database, table: Table, collected: CollectedWindow, run_id: str | None) -> None:
+    """Stores a collection outside of the IO manager: that of a step that is about to fail, or of a sensor's tick."""
+    with database.transaction() as connection:
+        store_collection(connection, table, collected, asset=table.name, run_id=run_id)
 
 
 def of_registered(connection: PgConnection, frame: pd.DataFrame) -> pd.DataFrame:

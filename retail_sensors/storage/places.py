@@ -20,6 +20,7 @@ from retail_sensors.fleet_fields import tag_of
 from retail_sensors.fleet_file import checked
 from retail_sensors.fleet_places import PLACE_COLUMNS, GroupEntry, LocationEntry, otherwise_written
 from retail_sensors.storage.database import Database
+from retail_sensors.storage.fleet import members
 from retail_sensors.storage.fleet_changes import Change, RecordedChange, as_json, differences, history, record
 from retail_sensors.storage.sqlfiles import queries
 from retail_sensors.words import did_you_mean
@@ -73,14 +74,14 @@ class FleetPlaces:
             {"name": "GROUP", "type": "--type", "description": "--description"},
         )
         with self._changing() as connection:
-            members = _chosen(connection, words)
+            joined = _chosen(connection, words)
             present = {
                 (row["organization_name"], row["group_name"]): row for row in _rows(connection, "registered_groups")
             }
             changes: list[Change] = []
             added: list[Row] = []
             changed: list[Row] = []
-            for organization in dict.fromkeys(row["organization_name"] for row in members):
+            for organization in dict.fromkeys(row["organization_name"] for row in joined):
                 known = (group for of, group in present if of == organization)
                 if other := otherwise_written(entry.name, known):
                     raise ConfigurationError(f"Group {entry.name!r} is registered as {other!r}; write it so.")
@@ -97,7 +98,7 @@ class FleetPlaces:
                     changed.append({**wanted, "id": group["id"]})
             _write(connection, "add_groups", added)
             _write(connection, "change_groups", changed)
-            joining = [row for row in members if entry.name not in row["groups"]]
+            joining = [row for row in joined if entry.name not in row["groups"]]
             wanted_groups = {row["sensor_name"]: sorted({*row["groups"], entry.name}) for row in joining}
             changes += _assign(connection, joining, wanted_groups)
             record(connection, changes, f"cameras group add {entry.name}")
@@ -142,7 +143,7 @@ class FleetPlaces:
         except ValueError as error:
             raise ConfigurationError(f"{error}.") from None
         with self._changing() as connection:
-            carried = {known for row in _rows(connection, "registered_cameras", "fleet") for known in row["tags"]}
+            carried = {known for row in members(connection) for known in row["tags"]}
             if not is_set and tag not in carried:
                 near = did_you_mean(tag, sorted(carried)).replace(";", ",")
                 raise ConfigurationError(f"No camera carries the tag {tag!r}{near or '.'}")
@@ -219,14 +220,14 @@ def _assign(connection: PgConnection, rows: Sequence[Row], wanted: Mapping[str, 
 
 def _chosen(connection: PgConnection, words: Sequence[str]) -> list[Row]:
     """The cameras that the words mean, with their places; no word: all of them."""
-    rows = _rows(connection, "registered_cameras", "fleet")
+    rows = members(connection)
     names = set(chosen_of(rows, words))
     return [row for row in rows if row["sensor_name"] in names]
 
 
-def _rows(connection: PgConnection, query: str, file: str = "places") -> list[Row]:
+def _rows(connection: PgConnection, query: str) -> list[Row]:
     with connection.cursor(cursor_factory=RealDictCursor) as cursor:
-        cursor.execute(queries(file)[query])
+        cursor.execute(queries("places")[query])
         return [dict(row) for row in cursor.fetchall()]
 
 

@@ -19,7 +19,7 @@ from retail_sensors.storage.collections import CollectedWindow, of_registered, s
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.merge import MergeResult, merge_frame
 from retail_sensors.storage.sqlfiles import queries
-from retail_sensors.tables import VCA_ALARM_STATUS, Table
+from retail_sensors.tables import VCA_ALARM_STATUS
 from retail_sensors.tables.realtime import REALTIME_ANALYTICS
 
 
@@ -65,12 +65,6 @@ def store_minutes(database: Database, collected: CollectedWindow, rows: pd.DataF
         store_collection(connection, VCA_ALARM_STATUS, collected, asset=VCA_ALARM_STATUS.name, run_id=None)
         rows = of_registered(connection, rows)
         return merge_frame(connection, REALTIME_ANALYTICS, rows, asset=REALTIME_ANALYTICS.name, mode="merge")
-
-
-def store_look(database: Database, table: Table, collected: CollectedWindow) -> None:
-    """Stores what a look at cameras without the alarm status brought, and what became of asking."""
-    with database.transaction() as connection:
-        store_collection(connection, table, collected, asset=table.name, run_id=None)
 
 
 def last_asked(database: Database, sensors: Sequence[str], now: datetime) -> dict[str, tuple[datetime, Outcome]]:

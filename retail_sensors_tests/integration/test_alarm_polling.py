@@ -274,7 +274,7 @@ def test_a_camera_without_alarm_status_that_dies_at_night_is_reported_within_a_q
         assert operator.site.outcomes("lisbon") == {"ok": 2}
         assert operator.site.outcomes("east", Endpoint.HEATMAP_TEMPORAL) == {"ok": 1}
         fleet.set_faults("lisbon", [Fault(FaultKind.SLOW, delay_seconds=30)])
-        operator.site.environment["RETAIL_SENSORS_REQUEST_TIMEOUT_SECONDS"] = "0.3"
+        operator.site.environment["RETAIL_SENSORS_REQUEST_TIMEOUT_SECONDS"] = "1"
         for minute in range(1, 13):
             tick(minute)
         # Who answers is looked at every five minutes, who does not each minute.
@@ -303,7 +303,7 @@ def test_a_hanging_camera_is_recorded_in_time_and_keeps_nobody_waiting(operator:
         operator.site.register(fleet)
         fleet.set_faults("west", [Fault(FaultKind.SLOW, delay_seconds=30)])
         began = time.monotonic()
-        result = evaluated(operator, NOON, seconds=1.0)
+        result = evaluated(operator, NOON, seconds=3.0)
         assert time.monotonic() - began < 10
         assert result.skip_reason is not None
         assert str(result.skip_reason.skip_message).startswith("2 of 3 cameras answered. Not: camera west ")
@@ -322,7 +322,7 @@ def test_a_hanging_camera_is_recorded_in_time_and_keeps_nobody_waiting(operator:
 
             async def kept() -> None:
                 async with leases.hold(west):
-                    await asyncio.to_thread(evaluated, operator, NOON + MINUTE / 3, 1.0)
+                    await asyncio.to_thread(evaluated, operator, NOON + MINUTE / 3, 3.0)
 
             asyncio.run(kept())
         assert operator.site.outcomes("west", Endpoint.ALARM_STATUS) == {"busy": 1}

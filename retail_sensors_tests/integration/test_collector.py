@@ -49,7 +49,7 @@ TABLES = {
 }
 SETTINGS = CollectorSettings(
     http=HttpSettings(
-        connect_seconds=1.0, total_seconds=0.4, max_bytes=200_000, backoff_seconds=0.01, retry_after_max_seconds=0.02
+        connect_seconds=5.0, total_seconds=1.5, max_bytes=200_000, backoff_seconds=0.01, retry_after_max_seconds=0.02
     ),
 )
 

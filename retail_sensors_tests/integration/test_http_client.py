@@ -24,7 +24,7 @@ from retail_sensors.connectors.networks import AllowedNetworks, GuardedResolver
 from retail_sensors.errors import ConfigurationError
 
 NOW = datetime(2025, 7, 22, 12, 0, 0, 400_000, tzinfo=UTC)
-FAST = HttpSettings(connect_seconds=1.0, total_seconds=0.4, backoff_seconds=0.01, max_bytes=100_000)
+FAST = HttpSettings(connect_seconds=5.0, total_seconds=1.5, backoff_seconds=0.01, max_bytes=100_000)
 TARGET = "/dataloader.cgi?dw=vcalogcsv&time_start=2025-07-22-00:00:00"
 
 Handler = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
