@@ -26,9 +26,9 @@ MEMORY = timedelta(days=7)
 """What uptime and errors look back on."""
 LATELY = timedelta(hours=24)
 """What latency and error rate look back on."""
-OFFLINE_AFTER = timedelta(minutes=10)
-"""Asked in vain for so long, as of the newest question, a camera is offline: two ticks of the running hour, so that one lost
-answer is none, and a dead camera is known within a quarter of an hour."""
+OFFLINE_AFTER = timedelta(minutes=8)
+"""Asked in vain for so long, as of the newest question, a camera is offline: more than one run of the running hour, so that one
+lost answer is none; and with the five minutes between two looks a dead camera is known within a quarter of an hour."""
 ASKED_WITHIN = timedelta(minutes=60)
 """A camera that was last asked longer ago is neither well nor ill: nobody knows."""
 MOST_ERRORS = 0.1
@@ -45,7 +45,7 @@ REASONS: dict[str, str] = {
     "not_asked": "it was not asked in that time",
     "not_asked_lately": "it has not been asked for an hour",
     "never_answered": "it is new and has not answered yet",
-    "asked_in_vain": "it has not answered for 10 minutes",
+    "asked_in_vain": "it has not answered for 8 minutes",
     "last_question_failed": "its newest question got no answer",
     "errors": "more than a tenth of the questions of the last 24 hours got no answer",
     "clock_off": "its clock is off by more than two minutes",

@@ -284,7 +284,7 @@ def test_rows_survive_each_step_up_and_each_step_down_leads_back(empty: NewDatab
     assert migrations.upgrade(database) == (None, migrations.head())
 
 
-@pytest.mark.parametrize(("chosen", "expected"), [(30.0, 10.0), (45.0, 45.0)])
+@pytest.mark.parametrize(("chosen", "expected"), [(30.0, 8.0), (10.0, 8.0), (45.0, 45.0)])
 def test_an_upgrade_brings_later_rules_and_leaves_thresholds_that_somebody_chose(
     empty: NewDatabase, chosen: float, expected: float
 ) -> None:

@@ -297,9 +297,10 @@ def stages(site: Site, now: datetime) -> dict[str, str]:
 REPORTED_WITHIN = 15 * MINUTE
 LATE_WITHIN = 10 * MINUTE
 DEATHS = {
-    "refusing": (utc("2025-06-12T11:46:20"), ILL["refused"]),
-    "hanging": (utc("2025-06-12T11:48:40"), ILL["timeout"]),
+    "refusing": (utc("2025-06-12T11:48:20"), ILL["refused"]),
+    "hanging": (utc("2025-06-12T11:49:40"), ILL["timeout"]),
 }
+"""When they are offline, `watch_cameras` (the first) and `alerts` (the second) have just looked."""
 
 
 def test_a_dead_camera_is_reported_within_a_quarter_of_an_hour_and_its_hour_ten_minutes_after_it_is_due(
@@ -328,14 +329,14 @@ def test_a_dead_camera_is_reported_within_a_quarter_of_an_hour_and_its_hour_ten_
             for name, (died, fault) in DEATHS.items():
                 if died <= now < died + MINUTE:
                     fleet.set_faults(name, [fault])
-            operator.tick(alarm_polling, now)
-            # By the minutes of the schedules of the same names.
+            # By the minutes of the schedules of the same names, each as if it began before the tick of its minute.
             if now.minute % 5 == 0:
                 two_hours(operator, now)
             if now.minute % 5 == 1:
                 assert operator.run("watch_cameras", {}, now).success
             if now.minute % 5 == 2:
                 assert operator.run("alerts", {}, now).success
+            operator.tick(alarm_polling, now)
             for what, name in told(site, now):
                 seen.setdefault((what, name), now)
     with capsys.disabled():

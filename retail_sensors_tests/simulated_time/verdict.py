@@ -20,7 +20,7 @@ from retail_sensors_tests.simulated_time.plan import DISABLED_CAMERA, HOUR, MINU
 
 REPORTED_WITHIN = 15 * MINUTE
 """A dead camera is in `status` so long after it died."""
-ALERT_THRESHOLD = 10 * MINUTE
+ALERT_THRESHOLD = 8 * MINUTE
 """What the rule `camera_offline` waits for before it alerts anybody."""
 LATE_SHOWN_WITHIN = 10 * MINUTE
 """An hour that should be there is told so long after by `status`."""

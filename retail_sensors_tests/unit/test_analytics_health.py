@@ -77,9 +77,9 @@ def test_a_camera_that_answers_is_healthy_with_its_numbers() -> None:
 
 @pytest.mark.parametrize(
     ("minutes", "state", "reason"),
-    [(9, "degraded", "last_question_failed"), (10, "offline", "asked_in_vain"), (600, "offline", "asked_in_vain")],
+    [(7, "degraded", "last_question_failed"), (8, "offline", "asked_in_vain"), (600, "offline", "asked_in_vain")],
 )
-def test_offline_is_asked_in_vain_for_ten_minutes(minutes: int, state: str, reason: str) -> None:
+def test_offline_is_asked_in_vain_for_eight_minutes(minutes: int, state: str, reason: str) -> None:
     at = NOW - MINUTE
     row = health(asked(at, "refused", last_success_at=at - minutes * MINUTE))
     assert (row["state"], row["quality"]["state"]) == (state, reason)
@@ -87,9 +87,9 @@ def test_offline_is_asked_in_vain_for_ten_minutes(minutes: int, state: str, reas
 
 
 def test_a_camera_that_has_never_answered_counts_from_its_registration() -> None:
-    new = health(asked(NOW, "timeout"), created_at=NOW - 9 * MINUTE)
+    new = health(asked(NOW, "timeout"), created_at=NOW - 7 * MINUTE)
     assert (new["state"], new["quality"]["state"], new["last_seen_at"]) == ("unknown", "never_answered", None)
-    old = health(asked(NOW, "timeout"), created_at=NOW - 10 * MINUTE, clock_offset_seconds=None)
+    old = health(asked(NOW, "timeout"), created_at=NOW - 8 * MINUTE, clock_offset_seconds=None)
     assert (old["state"], old["error_rate"], old["uptime_share"], old["latency_ms"]) == ("offline", 1.0, 0.0, None)
     assert old["quality"] == {
         "state": "asked_in_vain",

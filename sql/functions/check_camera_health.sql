@@ -85,7 +85,7 @@ BEGIN
       WHEN q.last_asked_at IS NULL THEN 'not_asked'
       WHEN q.last_asked_at < p_at - interval '60 minutes' THEN 'not_asked_lately'
       WHEN q.is_lost AND q.last_asked_at
-        - coalesce(k.last_seen_at, least(m.created_at, q.first_asked_at)) >= interval '10 minutes' THEN 'asked_in_vain'
+        - coalesce(k.last_seen_at, least(m.created_at, q.first_asked_at)) >= interval '8 minutes' THEN 'asked_in_vain'
       WHEN k.last_seen_at IS NULL THEN 'never_answered'
       WHEN q.is_lost THEN 'last_question_failed'
       WHEN q.error_rate > 0.1 THEN 'errors'

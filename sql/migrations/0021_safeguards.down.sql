@@ -40,6 +40,10 @@ BEGIN
 END
 $$;
 
+UPDATE retail.alert_rules
+SET warning_threshold = 10, description = 'A camera that is asked has not answered for ten minutes.'
+WHERE rule_name = 'camera_offline' AND store_id IS NULL AND warning_threshold = 8 AND coalesce(critical_threshold, 10) >= 10;
+
 DELETE FROM retail.retention_policies WHERE table_name IN ('alerts_generated', 'pos_transactions', 'staff_hours', 'weather_hourly',
   'queue_ground_truth', 'prediction_model', 'fleet_changes');
 

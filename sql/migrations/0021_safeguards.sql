@@ -54,6 +54,11 @@ BEGIN
 END
 $$;
 
+-- Eight minutes and the five between two looks at the rules: a dead camera is an alert within a quarter of an hour.
+UPDATE retail.alert_rules
+SET warning_threshold = 8, description = 'A camera that is asked has not answered for eight minutes.'
+WHERE rule_name = 'camera_offline' AND store_id IS NULL AND warning_threshold = 10;
+
 INSERT INTO retail.retention_policies (table_name, action, days_to_keep, description) VALUES
   ('alerts_generated', 'archive', 1095, 'Alerts, from their end, with what people did about them; an open one never goes.'),
   ('pos_transactions', 'archive', 1825, 'What tills took, which conversion is computed anew from.'),
