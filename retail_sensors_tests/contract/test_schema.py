@@ -21,6 +21,7 @@ from retail_sensors.tables import TABLES, Kind, Table
 from retail_sensors.tables.access import HIDDEN_COLUMNS
 from retail_sensors.tables.keys import references
 from retail_sensors.tables.views import VIEWS
+from retail_sensors_tests import oldest_postgres
 from retail_sensors_tests.installations import fresh_database
 
 COLUMNS = """
@@ -74,6 +75,18 @@ class Catalog:
 
     def rules(self, table: Table, kind: str) -> list[str]:
         return sorted(row[2] for row in self.constraints if row[0] == table.name and row[1] == kind)
+
+
+@pytest.fixture(scope="session", params=["newest", "oldest"])
+def server_url(request: pytest.FixtureRequest, server_url: str) -> Iterator[str]:
+    """The server of all tests, and the oldest that is promised."""
+    if request.param == "newest":
+        yield server_url
+        return
+    if not oldest_postgres.is_installed():
+        pytest.skip("PostgreSQL 15 is not installed here (Debian: postgresql-15)")
+    with oldest_postgres.oldest_postgres() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
