@@ -24,7 +24,8 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from retail_sensors.connectors.base import HISTORY_ENDPOINTS, Camera, Credentials, Endpoint, TimeWindow
-from retail_sensors.connectors.collector import Collector, CollectorSettings, LocalLeases
+from retail_sensors.connectors.collector import Collector, CollectorSettings
+from retail_sensors.connectors.leases import LocalLeases
 from retail_sensors.connectors.milesight import request_target
 from retail_sensors.simulator.camera import DEFAULT_PASSWORD
 

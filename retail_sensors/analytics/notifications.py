@@ -15,7 +15,7 @@ Sending belongs in `connectors.messages`; the words in `notification_texts`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -89,19 +89,19 @@ class Route:
 
     @property
     def takes_failed_runs(self) -> bool:
-        """Whether it is told of failed runs: it asks for them, and each of its filters holds for one.
+        """Whether it is told of failed runs: it asks for them, and none of its filters keeps them out."""
+        return "run_failed" in self.events and not self.filters_against_failed_runs
 
-        A failed run is a warning of type `system`, and of no organization, store, rule or camera: what is bound to one of these
-        does not get it, as with every router that matches labels.
-        """
-        return (
-            "run_failed" in self.events
-            and self.reaches(FAILED_RUN_SEVERITY)
-            and self.organization_id is None
-            and self.store_id is None
-            and not self.rules
-            and (not self.alert_types or FAILED_RUN_TYPE in self.alert_types)
-            and self.sensor_ids is None
+    @property
+    def filters_against_failed_runs(self) -> list[str]:
+        """Those of its filters that no failed run passes."""
+        return filters_against_failed_runs(
+            self.min_severity,
+            self.organization_id,
+            self.store_id,
+            self.rules,
+            self.alert_types,
+            is_of_cameras=self.sensor_ids is not None,
         )
 
     def reaches(self, severity: str) -> bool:
@@ -113,6 +113,39 @@ class Route:
         if self.quiet is None or (severity == "critical" and not self.is_critical_held):
             return None
         return quiet_until(*self.quiet, zone, now)
+
+
+def filters_against_failed_runs(
+    min_severity: str,
+    organization: str | None,
+    store: str | None,
+    rules: Collection[str],
+    alert_types: Collection[str],
+    *,
+    is_of_cameras: bool,
+) -> list[str]:
+    """Those of a route's filters that no failed run passes, as `routes add` calls them; none: the route can be told of one.
+
+    A failed run is a warning of type `system`, and of no organization, store, rule or camera: what is bound to one of these does
+    not get it, as with every router that matches labels. Organization and store may be names or ids.
+    """
+    keeps_out = {
+        "--severity": SEVERITIES.index(min_severity) > SEVERITIES.index(FAILED_RUN_SEVERITY),
+        "--organization": organization is not None,
+        "--store": store is not None,
+        "--rule": bool(rules),
+        "--type": bool(alert_types) and FAILED_RUN_TYPE not in alert_types,
+        "--camera": is_of_cameras,
+    }
+    return [option for option, is_against in keeps_out.items() if is_against]
+
+
+def deaf_to_failed_runs(filters: Sequence[str]) -> str:
+    """What is to be said of a route that asks for failed runs, and has these filters against them."""
+    return (
+        f"It asks for failed runs and is told of none: a failed run is a {FAILED_RUN_SEVERITY} of type {FAILED_RUN_TYPE}, and of no "
+        f"organization, store, rule or camera, and it is bound by {', '.join(filters)}; make a route of its own for run_failed."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +174,11 @@ def quiet_until(start: time, end: time, zone: str, now: datetime) -> datetime | 
 
 
 def routes_of(rows: pd.DataFrame, roster: Roster) -> tuple[list[Route], dict[str, str]]:
-    """The routes that are switched on, by name, and what is wrong with others, by name: words that name no camera."""
+    """The routes that are switched on, by name, and what is wrong with them, by name.
+
+    A route whose words name no camera is not among the routes. One that asks for failed runs and shuts them out is told of alerts
+    all the same.
+    """
     identities = dict(zip(roster.sensors["sensor_name"], roster.sensors["id"], strict=True))
     zones = dict(zip(roster.stores["id"], roster.stores["timezone"], strict=True))
     routes: list[Route] = []
@@ -155,23 +192,24 @@ def routes_of(rows: pd.DataFrame, roster: Roster) -> tuple[list[Route], dict[str
         except ConfigurationError as error:
             problems[row["route_name"]] = str(error)
             continue
-        routes.append(
-            Route(
-                id=row["id"],
-                name=row["route_name"],
-                organization_id=row["organization_id"],
-                store_id=row["store_id"],
-                min_severity=row["min_severity"],
-                rules=frozenset(json.loads(row["rules"])),
-                alert_types=frozenset(json.loads(row["alert_types"])),
-                sensor_ids=cameras,
-                events=frozenset(json.loads(row["events"])),
-                quiet=None if row["quiet_from"] is None else (row["quiet_from"], row["quiet_until"]),
-                is_critical_held=row["is_critical_held"],
-                cool_down=timedelta(minutes=row["cool_down_minutes"]),
-                zone=zones.get(row["store_id"], "UTC"),
-            )
+        route = Route(
+            id=row["id"],
+            name=row["route_name"],
+            organization_id=row["organization_id"],
+            store_id=row["store_id"],
+            min_severity=row["min_severity"],
+            rules=frozenset(json.loads(row["rules"])),
+            alert_types=frozenset(json.loads(row["alert_types"])),
+            sensor_ids=cameras,
+            events=frozenset(json.loads(row["events"])),
+            quiet=None if row["quiet_from"] is None else (row["quiet_from"], row["quiet_until"]),
+            is_critical_held=row["is_critical_held"],
+            cool_down=timedelta(minutes=row["cool_down_minutes"]),
+            zone=zones.get(row["store_id"], "UTC"),
         )
+        if "run_failed" in route.events and route.filters_against_failed_runs:
+            problems[route.name] = deaf_to_failed_runs(route.filters_against_failed_runs)
+        routes.append(route)
     return routes, problems
 
 

@@ -21,7 +21,7 @@ _CHECK = "routes_take_messages"
         dg.AssetCheckSpec(
             _CHECK,
             asset="notifications",
-            description="No route has messages that could not be sent, or words that name no camera.",
+            description="No route has messages that could not be sent, words that name no camera, or asks for what it shuts out.",
         )
     ],
     metadata=table_metadata(NOTIFICATIONS, "merge"),
@@ -48,7 +48,10 @@ def _check(told: Told) -> dg.AssetCheckResult:
     """Whether every route takes what it is sent; a warning with the reasons where one does not."""
     stuck = {
         state["route_name"]: state["last_error"] for state in told.states if state["is_enabled"] and state["last_error"]
-    } | told.problems
+    }
+    for route, problem in told.problems.items():
+        # The error of this round is the last one, too.
+        stuck[route] = problem if (error := stuck.get(route)) is None or error in problem else f"{error}; {problem}"
     return dg.AssetCheckResult(
         check_name=_CHECK,
         passed=not stuck,

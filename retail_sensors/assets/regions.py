@@ -22,7 +22,7 @@ from retail_sensors.assets.metadata import OWNERS, table_metadata
 from retail_sensors.assets.raw import every_camera_failed, left_out_metadata, log_left_out, nobody_answered
 from retail_sensors.assets.regions_summary import outcome_metadata, outcomes_by_day, spatial_summary, stays_summary
 from retail_sensors.connectors.base import Endpoint, TimeWindow
-from retail_sensors.connectors.collector import together
+from retail_sensors.connectors.harvest import together
 from retail_sensors.partitions import DAILY, DAYS_POLICY, run_window
 from retail_sensors.resources.cameras import CamerasResource
 from retail_sensors.resources.database import DatabaseResource

@@ -200,6 +200,8 @@ def test(name: Name) -> None:
         delivery = store.deliver_one(trial(route["id"], name, now), messenger.send, now)
     if not delivery.is_taken:
         raise RetailSensorsError(f"Route {name} did not take the message: {delivery.said}")
+    if not delivery.is_whole:
+        raise RetailSensorsError(f"Route {name} took the message, but not for everybody: {delivery.said}")
     typer.echo(f"Route {name} took the message: {delivery.said}.")
 
 
@@ -302,7 +304,7 @@ def _routes_table(listed: Sequence[Mapping[str, Any]], states: Mapping[str, Mapp
             "yes" if route["is_enabled"] else "no",
             str(state["pending"] + state["held"]),
             _at(state["sent_at"]),
-            state["last_error"] or "",
+            "; ".join(filter(None, (state["last_error"], route["problem"]))),
         )
         table.add_row(*map(escape, cells))
     return table

@@ -2,14 +2,10 @@
 
 Here belongs the order of questions: cameras side by side under one bound, the questions to one address strictly one
 after another, each answer turned into rows, log lines and rejects. One HTTP exchange and its retries belong in
-`http`, bodies in the vendor's module, labels and zones in `localtime`, storing in `retail_sensors.io_managers`.
+`http`, bodies in `reading`, labels and zones in `localtime`, columns in `harvest`, storing in `retail_sensors.io_managers`.
 
-Endpoints with a history are asked for the local days that hold the window's hours. `DAY_ENDPOINTS` are asked for the calendar
-dates of the window, each when it has ended for the camera, and bring other rows than their tables have:
-
-* `region_stays`: sensor_id, region_number, date and `stays.STAY_COLUMNS`, one row for each region that the camera reports, and
-  only where every question of the day is answered;
-* `spatial_heatmap`: sensor_id, date, map_w, map_h, max, cells (as `analytics.spatial` packs them), rejected_points, collected_at.
+Endpoints with a history are asked for the local days that hold the window's hours, `DAY_ENDPOINTS` for the calendar dates of the
+window, each when it has ended for the camera.
 """
 
 from __future__ import annotations
@@ -18,17 +14,13 @@ import asyncio
 import hashlib
 import json
 import random
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
-
-import pandas as pd
 
 from retail_sensors.analytics.spatial import pack
 from retail_sensors.connectors import milesight
@@ -39,17 +31,17 @@ from retail_sensors.connectors.base import (
     Collection,
     Endpoint,
     LeaseTimeoutError,
-    LocalRow,
     Outcome,
-    Parsed,
     Rejected,
     TimeWindow,
 )
 from retail_sensors.connectors.breaker import DEAD, PROBE_CONNECT_SECONDS, PROBE_SECONDS, LeftAlone
+from retail_sensors.connectors.harvest import Harvest
 from retail_sensors.connectors.http import Answer, CameraHttp, DigestMemory, HttpSettings
 from retail_sensors.connectors.localtime import HOUR, PlacedRow, hours_by_day, local_hours, place_rows
 from retail_sensors.connectors.networks import AllowedNetworks
-from retail_sensors.connectors.stays import QUESTIONS, STAY_COLUMNS, StayDay
+from retail_sensors.connectors.reading import Reading
+from retail_sensors.connectors.stays import QUESTIONS, StayDay
 from retail_sensors.errors import ConfigurationError
 
 MAX_RAW_BYTES = 65_536
@@ -58,86 +50,8 @@ MAX_RAW_BYTES = 65_536
 MAX_REJECTED_PER_ANSWER = 100
 """More than a day's rows four times over; the rest of a longer list is counted and not kept."""
 
-VALUE_COLUMNS: dict[Endpoint, tuple[str, ...]] = {
-    Endpoint.PEOPLE_COUNTING: milesight.PEOPLE_VALUES,
-    Endpoint.REGIONAL_COUNTING: milesight.REGIONAL_VALUES,
-    Endpoint.HEATMAP_TEMPORAL: milesight.HEATMAP_VALUES,
-    Endpoint.ALARM_STATUS: milesight.ALARM_VALUES,
-}
-
-_PARSERS: dict[Endpoint, Callable[..., Parsed]] = {
-    Endpoint.PEOPLE_COUNTING: milesight.parse_people,
-    Endpoint.REGIONAL_COUNTING: milesight.parse_regional,
-    Endpoint.HEATMAP_TEMPORAL: milesight.parse_heatmap,
-    Endpoint.REGION_STAYS: milesight.parse_regional,
-}
-
 _HELD_AS = {Endpoint.REGION_STAYS: Endpoint.REGIONAL_COUNTING, Endpoint.SPATIAL_HEATMAP: Endpoint.HEATMAP_TEMPORAL}
 """Whose retention decides for a report that is made from the same memory of the camera."""
-
-_TEXT, _INTEGER, _FLOAT, _BOOLEAN, _INSTANT, _OBJECT = "string", "Int64", "Float64", "boolean", "instant", "object"
-
-_LOG_COLUMNS = {
-    "sensor_id": _TEXT,
-    "endpoint": _TEXT,
-    "hour_start": _INSTANT,
-    "outcome": _TEXT,
-    "http_status": _INTEGER,
-    "row_count": _INTEGER,
-    "rejected_count": _INTEGER,
-    "latency_ms": _FLOAT,
-    "attempts": _INTEGER,
-    "error": _TEXT,
-    "clock_offset_seconds": _FLOAT,
-    "asked_at": _INSTANT,
-    "run_id": _TEXT,
-}
-
-_REJECTED_COLUMNS = {
-    "sensor_id": _TEXT,
-    "endpoint": _TEXT,
-    "local_day": _OBJECT,
-    "payload_hash": _TEXT,
-    "reason": _TEXT,
-    "raw": _OBJECT,
-    "received_at": _INSTANT,
-    "run_id": _TEXT,
-}
-
-
-def _row_columns(endpoint: Endpoint) -> dict[str, str]:
-    if endpoint is Endpoint.REGION_STAYS:
-        return {
-            "sensor_id": _TEXT,
-            "region_number": _INTEGER,
-            "date": _OBJECT,
-            **dict.fromkeys(STAY_COLUMNS, _INTEGER),
-        }
-    if endpoint is Endpoint.SPATIAL_HEATMAP:
-        return {
-            "sensor_id": _TEXT,
-            "date": _OBJECT,
-            "map_w": _INTEGER,
-            "map_h": _INTEGER,
-            "max": _INTEGER,
-            "cells": _OBJECT,
-            "rejected_points": _INTEGER,
-            "collected_at": _INSTANT,
-        }
-    values = VALUE_COLUMNS[endpoint]
-    if endpoint is Endpoint.ALARM_STATUS:
-        return {"sensor_id": _TEXT, "timestamp": _INSTANT, **dict.fromkeys(values, _INTEGER), "extra": _TEXT}
-    kind = _FLOAT if endpoint is Endpoint.HEATMAP_TEMPORAL else _INTEGER
-    return {
-        "sensor_id": _TEXT,
-        "timestamp": _INSTANT,
-        "end_time": _INSTANT,
-        **dict.fromkeys(values, kind),
-        "local_label": _TEXT,
-        "label_flag": _TEXT,
-        "collected_at": _INSTANT,
-        "is_final": _BOOLEAN,
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,41 +86,6 @@ OnCamera = Callable[[Camera, Sequence[CameraAnswer]], None]
 """Called once for every camera that was asked anything, when its last question of the sweep is answered."""
 
 
-class LocalLeases:
-    """Leases that hold within this process, across its threads and event loops; `wait_seconds` bounds the waiting."""
-
-    def __init__(self, wait_seconds: float = 120.0, poll_seconds: float = 0.02) -> None:
-        self._wait_seconds = wait_seconds
-        self._poll_seconds = poll_seconds
-        self._guard = threading.Lock()
-        self._taken: set[tuple[str, int]] = set()
-
-    def hold(self, camera: Camera) -> AbstractAsyncContextManager[None]:
-        """Keep a camera's address while the context lasts; raises LeaseTimeoutError when it stays taken."""
-        return self._hold((camera.host, camera.port))
-
-    @asynccontextmanager
-    async def _hold(self, address: tuple[str, int]) -> AsyncIterator[None]:
-        give_up_at = time.monotonic() + self._wait_seconds
-        # Asking again in short steps, because a lock of one event loop cannot wake a waiter in another.
-        while not self._take(address):
-            if time.monotonic() >= give_up_at:
-                raise LeaseTimeoutError(f"{address[0]}:{address[1]} stayed taken for {self._wait_seconds:g} s")
-            await asyncio.sleep(self._poll_seconds)
-        try:
-            yield
-        finally:
-            with self._guard:
-                self._taken.discard(address)
-
-    def _take(self, address: tuple[str, int]) -> bool:
-        with self._guard:
-            if address in self._taken:
-                return False
-            self._taken.add(address)
-            return True
-
-
 @dataclass(slots=True)
 class _Task:
     """One question: the hours that it is to answer, and what is needed to say so in words."""
@@ -234,59 +113,6 @@ class _Task:
         return self.stays is not None and self.stays.is_over
 
 
-class _Columns:
-    """Lists that grow into one frame: one list for each column, built once for the whole fleet."""
-
-    def __init__(self, columns: dict[str, str]) -> None:
-        self._kinds = columns
-        self._rows: list[tuple[Any, ...]] = []
-        self.append = self._rows.append
-
-    def frame(self) -> pd.DataFrame:
-        lists = zip(*self._rows, strict=True) if self._rows else [()] * len(self._kinds)
-        return pd.DataFrame(
-            {name: _array(list(values), kind) for (name, kind), values in zip(self._kinds.items(), lists, strict=True)}
-        )
-
-
-def _array(values: list[Any], kind: str) -> pd.Series[Any]:
-    return pd.Series(values, dtype="datetime64[us, UTC]" if kind == _INSTANT else kind)
-
-
-class _Harvest:
-    """What one sweep has collected so far for one endpoint."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
-        self.rows = _Columns(_row_columns(endpoint))
-        self.log = _Columns(_LOG_COLUMNS)
-        self.rejected = _Columns(_REJECTED_COLUMNS)
-        self.rejected_keys: set[tuple[str, str]] = set()
-
-    def collection(self, window: TimeWindow) -> Collection:
-        return Collection(self.endpoint, window, self.rows.frame(), self.log.frame(), self.rejected.frame())
-
-
-def together(endpoint: Endpoint, window: TimeWindow, collections: Iterable[Collection]) -> Collection:
-    """Sweeps over parts of a window, or over some of the cameras each, as one collection of the window; none: an empty one."""
-    nothing = _Harvest(endpoint).collection(window)
-    parts = list(collections)
-    left_out = {name: why for part in parts for name, why in part.left_out.items()}
-
-    def joined(empty: pd.DataFrame, frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
-        filled = [frame for frame in frames if len(frame)]
-        return pd.concat(filled, ignore_index=True) if filled else empty
-
-    return Collection(
-        endpoint,
-        window,
-        joined(nothing.rows, (part.rows for part in parts)),
-        joined(nothing.log, (part.log for part in parts)),
-        joined(nothing.rejected, (part.rejected for part in parts)),
-        left_out,
-    )
-
-
 @dataclass(slots=True)
 class _Sweep:
     """What all questions of one sweep share; `brief` asks as `http`, with the time of a short question."""
@@ -298,7 +124,7 @@ class _Sweep:
     run_id: str | None
     window: TimeWindow
     began_at: datetime
-    harvests: dict[Endpoint, _Harvest]
+    harvests: dict[Endpoint, Harvest]
     on_camera: OnCamera | None
     _begun: dict[ZoneInfo, dict[date, tuple[datetime, ...]]] = field(default_factory=dict)
 
@@ -420,7 +246,7 @@ class Collector:
                 raise ConfigurationError(
                     f"camera {camera.name}: no connector speaks {camera.vendor!r}; the vendor must be milesight"
                 )
-        harvests = {endpoint: _Harvest(endpoint) for endpoint in wanted}
+        harvests = {endpoint: Harvest(endpoint) for endpoint in wanted}
         async with self._http(self.settings.http) as http, self._http(_brief(self.settings.http)) as brief:
             sweep = _Sweep(http, brief, lease, left_alone or {}, run_id, window, self._clock(), harvests, on_camera)
             lanes: dict[tuple[str, int], dict[UUID, list[_Task]]] = {}
@@ -722,46 +548,6 @@ class Collector:
         if outcome.is_answer and outcome is not Outcome.BEYOND_RETENTION:
             outcome = with_row if kept else Outcome.NO_ROWS
         return CameraAnswer(task.endpoint, task.local_day, outcome, error)
-
-
-class Reading:
-    """What the body of a question's last try says; handed to the HTTP client as the judge of each try."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-        self.rows: list[LocalRow] = []
-        self.alarm: milesight.ParsedAlarm | None = None
-        self.map: milesight.ParsedMap | None = None
-        self.rejected: list[Rejected] = []
-
-    def judge(self, body: bytes, is_framed: bool) -> tuple[Outcome, str | None]:
-        if self._endpoint is Endpoint.ALARM_STATUS:
-            alarm = milesight.parse_alarm(body, is_framed=is_framed)
-            self.alarm = alarm if alarm.outcome is Outcome.OK else None
-            outcome, self.rejected = alarm.outcome, alarm.rejected
-        elif self._endpoint is Endpoint.SPATIAL_HEATMAP:
-            self.map = milesight.parse_spatial(body, is_framed=is_framed)
-            outcome, self.rejected = self.map.outcome, self.map.rejected
-        else:
-            parsed = _PARSERS[self._endpoint](body, is_framed=is_framed)
-            self.rows = parsed.rows
-            outcome, self.rejected = parsed.outcome, parsed.rejected
-        if outcome.is_answer:
-            return outcome, None
-        return outcome, self.rejected[-1].reason if self.rejected else "the report stops before the day's last hour"
-
-    def settle(self, answer: Answer) -> None:
-        """Keep what belongs to the last try: a try that broke off was not judged, the one before it may have been."""
-        if answer.outcome.is_answer or (answer.outcome is Outcome.NOT_DATA and answer.http_status == 200):
-            return
-        self.rows, self.alarm, self.map, self.rejected = [], None, None, []
-        if answer.outcome is Outcome.TOO_LARGE:
-            self.rejected = [Rejected("the answer is longer than any report", answer.body)]
-        elif answer.http_status == 200 and answer.body.strip():
-            # The rows that did arrive are whole, all but the last. Pieces of a header say nothing worth keeping.
-            outcome, _ = self.judge(answer.body, is_framed=False)
-            if outcome is Outcome.NOT_DATA:
-                self.rejected = []
 
 
 def _brief(limits: HttpSettings) -> HttpSettings:

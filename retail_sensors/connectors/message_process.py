@@ -10,14 +10,22 @@ from __future__ import annotations
 import json
 import logging
 import re
+import smtplib
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import apprise
+from apprise.plugins.email import NotifyEmail
 
+from retail_sensors.connectors.message_reasons import Answer, reason, refusal
 from retail_sensors.connectors.networks import AddressBlockedError, AllowedNetworks
 
 _STATUS = re.compile(r"error[=: ]+(\d{3})\b")
+_NO_ADDRESS = "its address is none that Apprise understands"
+_NO_MAIL_ADDRESS = (
+    f"{_NO_ADDRESS}; one of a mail server is of the form mailtos://USER:PASSWORD@HOST?from=SENDER&to=RECIPIENT"
+)
 _FORBIDDEN = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "os.startfile")
 """What no message needs: some of Apprise's targets start programs of this machine."""
 
@@ -46,27 +54,81 @@ class Guard:
 
 
 class Heard(logging.Handler):
-    """Keeps the HTTP status that Apprise tells of, and nothing else of its words: they may hold the address."""
+    """What is learned while Apprise works, and nothing of its words: they may hold the address.
 
-    status: str | None = None
+    `status`: the HTTP status that it tells of. `said`: the first error that it met, in words of ours. `taken`, `missed`: for how many
+    of its recipients a mail was taken, and for how many not. `refused`: what the server answered to those that it refused.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.status: str | None = None
+        self.said: str | None = None
+        self.taken = self.missed = 0
+        self.refused: list[Answer] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Looks at one line of its log."""
-        if found := _STATUS.search(record.getMessage()):
+        """Looks at one line of its log, and at the error on whose account it was written."""
+        # Apprise catches errors and only writes of them, while they are still being handled.
+        if self.said is None and (error := sys.exc_info()[1]) is not None:
+            self.said = reason(error)
+        if record.levelno >= logging.WARNING and (found := _STATUS.search(record.getMessage())):
             self.status = found[1]
+
+    def listen(self) -> None:
+        """Hears of all that Apprise writes and of each mail that a server took, in this process, for good."""
+        logger = logging.getLogger("apprise")
+        logger.addHandler(self)
+        logger.setLevel(logging.DEBUG)
+        logger.propagate = False
+        send = smtplib.SMTP.sendmail
+
+        def sendmail(
+            smtp: smtplib.SMTP, sender: str, to: list[str], *rest: Any, **options: Any
+        ) -> Mapping[str, Answer]:
+            try:
+                refused: Mapping[str, Answer] = send(smtp, sender, to, *rest, **options)
+            except OSError as error:
+                self.missed += len(to)
+                if isinstance(error, smtplib.SMTPRecipientsRefused):
+                    self.refused += error.recipients.values()
+                raise
+            self.taken += len(to) - len(refused)
+            self.missed += len(refused)
+            self.refused += refused.values()
+            return refused
+
+        smtplib.SMTP.sendmail = sendmail  # type: ignore[method-assign,assignment]
+
+    def of_some(self) -> str:
+        """What is to be said of a mail that was taken for some of its recipients."""
+        said = f"only {self.taken} of {self.taken + self.missed} recipients got it"
+        why = refusal(self.refused) if self.refused else self.said
+        return said if why is None else f"{said}; {why}"
+
+
+def _refused(said: str) -> dict[str, Any]:
+    return {"is_taken": False, "is_whole": False, "is_blocked": False, "said": said}
 
 
 def deliver(asked: dict[str, Any]) -> dict[str, Any]:
-    """Sends what is asked; whether it was taken, whether the guard refused, and what is to be said of it."""
+    """Sends what is asked; whether it was taken, whether by all, whether the guard refused, and what is to be said of it."""
     heard = Heard()
-    logging.getLogger("apprise").addHandler(heard)
-    logging.getLogger("apprise").propagate = False
-    sender = apprise.Apprise(asset=apprise.AppriseAsset(http_redirects=False, async_mode=False))
+    heard.listen()
+    asset = apprise.AppriseAsset(
+        http_redirects=False, async_mode=False, app_id="retail_sensors", app_desc="retail_sensors"
+    )
+    sender = apprise.Apprise(asset=asset)
     if not sender.add(asked["address"]):
-        return {"is_taken": False, "is_blocked": False, "said": "its address is none that Apprise understands"}
+        return _refused(_NO_MAIL_ADDRESS if asked["address"].startswith("mailto") else _NO_ADDRESS)
     for server in sender:
         # An address may ask for them.
         server.redirects = False
+        if isinstance(server, NotifyEmail):
+            if not server.targets:
+                return _refused("its address names no recipient")
+            # RFC 3834: nobody's holiday reply comes back.
+            server.headers.setdefault("Auto-Submitted", "auto-generated")
     guard = Guard(AllowedNetworks(asked["networks"], with_public=True))
     sys.addaudithook(guard)
     is_taken = bool(
@@ -76,11 +138,21 @@ def deliver(asked: dict[str, Any]) -> dict[str, Any]:
     )
     if is_taken:
         said = "Apprise says that it was taken"
+    elif heard.taken:
+        said = heard.of_some()
+    elif heard.refused:
+        said = refusal(heard.refused)
     elif heard.status is not None:
         said = f"it answered with status {heard.status}"
     else:
-        said = "it could not be reached, or did not take it"
-    return {"is_taken": is_taken, "is_blocked": guard.is_blocked and not is_taken, "said": said}
+        said = heard.said or "it could not be reached, or did not take it"
+    return {
+        # What one of several recipients has got is not sent to him again.
+        "is_taken": is_taken or heard.taken > 0,
+        "is_whole": is_taken,
+        "is_blocked": guard.is_blocked and not is_taken and not heard.taken,
+        "said": said,
+    }
 
 
 if __name__ == "__main__":

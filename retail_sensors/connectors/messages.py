@@ -2,8 +2,8 @@
 
 A target is an address behind a secret reference: `webhook+https://...` and `webhook+http://...` are sent here, every other one by
 Apprise in a process of its own (`message_process`). Nothing is ever raised for what the other side or the network does, no
-redirect is followed, and what is said of a failure holds neither the address nor a secret. Which messages are due belongs in
-`analytics.notifications`, when one is tried again in `storage.notifications`.
+redirect is followed, and what is said of a failure (`message_reasons`) holds neither the address nor a secret. Which messages are
+due belongs in `analytics.notifications`, when one is tried again in `storage.notifications`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import hmac
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 import aiohttp
 from yarl import URL
 
+from retail_sensors.connectors.message_reasons import UNREACHED, UNRESOLVED, UNTRUSTED, causes
 from retail_sensors.connectors.networks import AddressBlockedError, AllowedNetworks, GuardedResolver
 from retail_sensors.errors import ConfigurationError
 from retail_sensors.secrets import Secrets
@@ -50,10 +51,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Whether the other side took it, and what it said, as the end of a sentence."""
+    """Whether the other side took it, and what it said, as the end of a sentence.
+
+    `is_whole`: no recipient was left out. One with several recipients is taken when one of them was reached: to try again would
+    send it to that one again.
+    """
 
     is_taken: bool
     said: str
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,21 +131,21 @@ class Messenger:
         return Delivery(200 <= status <= 299, f"it answered with status {status}")
 
     def _why(self, error: BaseException) -> str:
-        causes = list(_causes(error))
+        chain = list(causes(error))
 
         def is_any(*kinds: type[BaseException]) -> bool:
-            return any(isinstance(cause, kinds) for cause in causes)
+            return any(isinstance(cause, kinds) for cause in chain)
 
         if is_any(AddressBlockedError):
             return BLOCKED
         if is_any(aiohttp.ClientConnectorDNSError):
-            return "its host name does not resolve"
+            return UNRESOLVED
         if is_any(aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError):
-            return "its certificate is not to be trusted, or it does not speak TLS"
+            return UNTRUSTED
         if isinstance(error, TimeoutError):
             return f"it did not answer within {self._limits.webhook_seconds:g} s"
         if is_any(aiohttp.ClientConnectorError):
-            return "it did not accept a connection"
+            return UNREACHED
         return "it broke off the connection, or does not speak HTTP"
 
     def _by_apprise(self, message: Message, address: str) -> Delivery:
@@ -169,7 +175,8 @@ class Messenger:
                 check=False,
             )
             answer = json.loads(ended.stdout)
-            return Delivery(bool(answer["is_taken"]), BLOCKED if answer["is_blocked"] else str(answer["said"]))
+            said = BLOCKED if answer["is_blocked"] else str(answer["said"])
+            return Delivery(bool(answer["is_taken"]), said, bool(answer["is_whole"]))
         except subprocess.TimeoutExpired:
             return Delivery(False, f"it did not answer within {seconds:g} s")
         except (ValueError, KeyError, TypeError):
@@ -199,9 +206,3 @@ def _key(secret: str | None) -> bytes:
     if len(key) < 16:
         raise ConfigurationError("The route's secret holds less than 16 bytes; make a longer one, 24 to 64 are usual.")
     return key
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = getattr(error, "os_error", None) or error.__cause__

@@ -15,8 +15,9 @@ from typing import Any, Literal, NamedTuple
 
 from retail_sensors.connectors import milesight
 from retail_sensors.connectors.base import HISTORY_ENDPOINTS, Camera, CameraLease, Endpoint, LeaseTimeoutError, Outcome
-from retail_sensors.connectors.collector import CollectorSettings, Reading
+from retail_sensors.connectors.collector import CollectorSettings
 from retail_sensors.connectors.http import Answer, CameraHttp, Judge
+from retail_sensors.connectors.reading import Reading
 
 Status = Literal["supported", "unauthorized", "absent", "broken", "unreachable"]
 

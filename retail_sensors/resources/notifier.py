@@ -72,7 +72,9 @@ class NotifierResource(dg.ConfigurableResource):
         limits = Limits(self.webhook_seconds, self.apprise_seconds)
         messenger = build_messenger(load_settings(), self.clock.now, limits)
         sent = store.deliver(messenger.send, self.clock.now, SECONDS)
-        return Told(changed, sent.count, store.states(now), problems | sent.errors)
+        for route, error in sent.errors.items():
+            problems[route] = f"{error}; {problems[route]}" if route in problems else error
+        return Told(changed, sent.count, store.states(now), problems)
 
 
 def build_messenger(settings: Settings, clock: Callable[[], datetime], limits: Limits | None = None) -> Messenger:

@@ -20,8 +20,12 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as PgConnection
 from psycopg2.extras import RealDictCursor
 
-from retail_sensors.analytics.alert_rules import SEVERITIES
-from retail_sensors.analytics.notifications import FAILED_RUN_SEVERITY, FAILED_RUN_TYPE, NEWS, WAITS
+from retail_sensors.analytics.notifications import (
+    NEWS,
+    WAITS,
+    deaf_to_failed_runs,
+    filters_against_failed_runs,
+)
 from retail_sensors.connectors.messages import Delivery, Message
 from retail_sensors.errors import ConfigurationError
 from retail_sensors.storage.alerts import store_of_name
@@ -68,7 +72,8 @@ class NewRoute:
 
 @dataclass(slots=True)
 class Sent:
-    """What one round of sending came to: messages taken by the other side, and by route the reason of the last that was not."""
+    """What one round of sending came to: messages taken by the other side, and by route the reason of the last that was not, or
+    not for all of its recipients."""
 
     count: int = 0
     errors: dict[str, str] = field(default_factory=dict)
@@ -133,8 +138,9 @@ class NotificationStore:
             if message is None:
                 break
             delivery = self._send(message, send, clock(), is_last=message["attempts"] >= len(WAITS))
-            if not delivery.is_taken:
+            if not (delivery.is_taken and delivery.is_whole):
                 sent.errors[message["route_name"]] = delivery.said
+            if not delivery.is_taken:
                 break
             sent.count += 1
         return sent
@@ -158,7 +164,8 @@ class NotificationStore:
         delivery = send(message, row["target_reference"], row["secret_reference"])
         with self._database.transaction() as connection:
             if delivery.is_taken:
-                _execute(connection, "note_sent", {"id": row["id"], "now": now})
+                error = None if delivery.is_whole else delivery.said
+                _execute(connection, "note_sent", {"id": row["id"], "now": now, "error": error})
             else:
                 _execute(connection, "note_failed_try", {"id": row["id"], "error": delivery.said, "is_last": is_last})
         return delivery
@@ -178,9 +185,9 @@ class NotificationStore:
     # Routes ---------------------------------------------------------------------------------------------------------
 
     def routes(self) -> list[dict[str, Any]]:
-        """Every route by name."""
+        """Every route by name; `problem`: why it is not told of what it asks for, None where nothing is wrong with it."""
         with self._database.transaction() as connection:
-            return _rows(connection, "listed_routes", {})
+            return [{**row, "problem": _problem(row)} for row in _rows(connection, "listed_routes", {})]
 
     def route(self, name: str) -> dict[str, Any]:
         """One route. Raises ConfigurationError where there is none of that name."""
@@ -189,7 +196,16 @@ class NotificationStore:
 
     def add(self, route: NewRoute) -> None:
         """Stores a new route. Raises ConfigurationError for what cannot be meant, and for a name that is taken."""
-        _check_failed_runs(route)
+        filters = filters_against_failed_runs(
+            route.min_severity,
+            route.organization,
+            route.store,
+            route.rules,
+            route.alert_types,
+            is_of_cameras=bool(route.cameras),
+        )
+        if "run_failed" in route.events and filters:
+            raise ConfigurationError(f"Route {route.name} cannot be meant. {deaf_to_failed_runs(filters)}")
         with self._database.transaction() as connection:
             rules = [row["rule_name"] for row in _rows(connection, "names_of_rules", {})]
             for rule in route.rules:
@@ -236,23 +252,17 @@ class NotificationStore:
             _execute(connection, "switch_route", {"name": name, "is_enabled": is_enabled})
 
 
-def _check_failed_runs(route: NewRoute) -> None:
-    """Refuses a route that asks for failed runs and would never be told of one (`analytics.notifications.Route`)."""
-    if "run_failed" not in route.events:
-        return
-    filters = {
-        "--severity": SEVERITIES.index(route.min_severity) > SEVERITIES.index(FAILED_RUN_SEVERITY),
-        "--organization": route.organization is not None,
-        "--store": route.store is not None,
-        "--rule": bool(route.rules),
-        "--type": bool(route.alert_types) and FAILED_RUN_TYPE not in route.alert_types,
-        "--camera": bool(route.cameras),
-    }
-    if against := [option for option, is_against in filters.items() if is_against]:
-        raise ConfigurationError(
-            f"A failed run is a {FAILED_RUN_SEVERITY} of type {FAILED_RUN_TYPE}, and of no organization, store, rule or camera: with "
-            f"{', '.join(against)} route {route.name} would never be told of one; make a route of its own for run_failed."
-        )
+def _problem(route: Mapping[str, Any]) -> str | None:
+    """What is wrong with a stored route, which may be older than the refusal of such routes."""
+    filters = filters_against_failed_runs(
+        route["min_severity"],
+        route["organization_name"],
+        route["store_name"],
+        route["rules"],
+        route["alert_types"],
+        is_of_cameras=bool(route["cameras"]),
+    )
+    return deaf_to_failed_runs(filters) if "run_failed" in route["events"] and filters else None
 
 
 def _known_route(connection: PgConnection, name: str) -> dict[str, Any]:

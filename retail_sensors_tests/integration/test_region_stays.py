@@ -18,8 +18,9 @@ import pytest
 from retail_sensors.analytics.spatial import unpack
 from retail_sensors.assets.regions import STAY_ASSETS
 from retail_sensors.connectors.base import Camera, Collection, Endpoint, Outcome, TimeWindow
-from retail_sensors.connectors.collector import Collector, CollectorSettings, LocalLeases
+from retail_sensors.connectors.collector import Collector, CollectorSettings
 from retail_sensors.connectors.http import HttpSettings
+from retail_sensors.connectors.leases import LocalLeases
 from retail_sensors.connectors.stays import QUESTIONS, STAY_COLUMNS
 from retail_sensors.io_managers.postgres import PostgresIOManager
 from retail_sensors.partitions import range_tags
@@ -42,7 +43,7 @@ ZONE = "America/New_York"
 HOUR = timedelta(hours=1)
 SATURDAY, SUNDAY, MONDAY, TUESDAY = (date(2025, 11, day) for day in (1, 2, 3, 4))
 SETTINGS = CollectorSettings(
-    http=HttpSettings(connect_seconds=1.0, total_seconds=20.0, tries=1, backoff_seconds=0.01), lease_seconds=0.05
+    http=HttpSettings(connect_seconds=30.0, total_seconds=30.0, tries=1, backoff_seconds=0.01), lease_seconds=0.05
 )
 STAYS, SPATIAL = Endpoint.REGION_STAYS, Endpoint.SPATIAL_HEATMAP
 
@@ -290,7 +291,7 @@ def contents(site: Site) -> list[list[tuple[Any, ...]]]:
 
 
 def test_days_are_stored_once_with_their_curve_and_their_map(database_url: str, tmp_path: Path) -> None:
-    site = Site(database_url, tmp_path / "home", {"RETAIL_SENSORS_REQUEST_TIMEOUT_SECONDS": "10"})
+    site = Site(database_url, tmp_path / "home")
     refusing = Switches().with_text("region_stays=404").with_text("spatial_heat_map=502")
     with fleet(simulated(switches=Switches(heat_scale=10)), simulated("old", switches=refusing)) as served:
         site.register(served)

@@ -370,21 +370,31 @@ def test_a_failed_run_is_told_to_who_asks_once_within_the_cool_down() -> None:
     assert told == [("r1", "pending"), ("r2", "dropped"), ("r3", "pending")]
 
 
-def test_a_failed_run_goes_by_the_other_filters_of_a_route() -> None:
+def test_a_route_that_shuts_out_the_failed_runs_it_asks_for_is_named_and_told_of_alerts() -> None:
     bound: dict[str, dict[str, Any]] = {
-        "critical": {"min_severity": "critical"},
-        "organization": {"organization_id": "one"},
-        "store": {"store_id": LISBON},
-        "rules": {"rules": ["camera_offline"]},
-        "queues": {"alert_types": ["queue"]},
-        "cameras": {"cameras": ["door"]},
+        "--severity": {"min_severity": "critical"},
+        "--organization": {"organization_id": "one"},
+        "--store": {"store_id": LISBON},
+        "--rule": {"rules": ["camera_offline"]},
+        "--type": {"alert_types": ["queue"]},
+        "--camera": {"cameras": ["door"]},
+        "--severity, --store": {"min_severity": "critical", "store_id": LISBON},
     }
-    events = ["raised", "run_failed"]
-    free: dict[str, dict[str, Any]] = {"all": {}, "of the system": {"alert_types": ["queue", "system"]}}
-    box = Outbox(*(route(name, events=events, **options) for name, options in {**bound, **free}.items()))
-    rows = records(failed_run_due(box.routes, box._frame(), "r1", "collect", "It broke.", NOW))
-    names = {one.id: one.name for one in box.routes}
-    assert sorted(names[row["route_id"]] for row in rows) == ["all", "of the system"]
+    asks = {"events": ["raised", "run_failed"]}
+    free: dict[str, dict[str, Any]] = {"all": asks, "of the system": {**asks, "alert_types": ["queue", "system"]}}
+    rows = [route(name, **asks, **options) for name, options in bound.items()]
+    rows += [route(name, **options) for name, options in free.items()]
+    # Of alerts alone: its filters are what they should be.
+    rows.append(route("shop", store_id=LISBON))
+    routes, problems = routes_of(_frame(ALERT_ROUTES, rows), ROSTER)
+    assert {one.name for one in routes} == {*bound, *free, "shop"}
+    assert problems.keys() == bound.keys()
+    for filters, problem in problems.items():
+        assert problem.startswith("It asks for failed runs and is told of none: ")
+        assert problem.endswith(f", and it is bound by {filters}; make a route of its own for run_failed.")
+    names = {one.id: one.name for one in routes}
+    told = records(failed_run_due(routes, _frame(NOTIFICATIONS, []), "r1", "collect", "It broke.", NOW))
+    assert sorted(names[row["route_id"]] for row in told) == ["all", "of the system"]
 
 
 def test_the_end_of_a_removed_cameras_alerts_goes_to_who_was_told_of_them() -> None:

@@ -63,8 +63,9 @@ RETURNING n.id::text AS id, n.title, n.body, n.payload::text AS payload, n.event
   r.target_reference, r.secret_reference
 
 -- name: note_sent
+-- With the reason why some of its recipients did not get it, if there is one.
 UPDATE retail.notifications
-SET state = 'sent', sent_at = %(now)s, next_try_at = NULL, last_error = NULL
+SET state = 'sent', sent_at = %(now)s, next_try_at = NULL, last_error = %(error)s
 WHERE id = %(id)s::uuid AND state = 'pending'
 
 -- name: note_failed_try
@@ -74,13 +75,13 @@ SET state = CASE WHEN %(is_last)s::boolean THEN 'failed' ELSE state END,
 WHERE id = %(id)s::uuid AND state = 'pending'
 
 -- name: route_states
--- How each route stands: messages that wait to be sent, and the newest reason why one could not be.
+-- How each route stands: messages that wait to be sent, and the newest reason why one could not be, or not to everybody.
 SELECT r.route_name, r.is_enabled, count(n.id) FILTER (WHERE n.state = 'pending') AS pending,
   count(n.id) FILTER (WHERE n.state = 'held' AND n.summary_id IS NULL) AS held,
   count(n.id) FILTER (WHERE n.state = 'failed' AND n.event_at >= %(since)s) AS failed,
   max(n.sent_at) AS sent_at,
   (array_agg(n.last_error ORDER BY n.updated_at DESC) FILTER (WHERE n.state = 'pending' AND n.last_error IS NOT NULL
-    OR n.state = 'failed' AND n.event_at >= %(since)s))[1] AS last_error
+    OR n.state IN ('failed', 'sent') AND n.last_error IS NOT NULL AND n.event_at >= %(since)s))[1] AS last_error
 FROM retail.alert_routes AS r
 LEFT JOIN retail.notifications AS n ON n.route_id = r.id AND n.event <> 'test'
 GROUP BY r.id
