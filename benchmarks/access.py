@@ -44,9 +44,16 @@ INSERT INTO retail.hourly_analytics (sensor_id, hour_start, total_entries, is_op
 SELECT m.id, h, extract(hour FROM h), true, 1, false, '{}'
 FROM generate_series(%(start)s::timestamptz, %(end)s::timestamptz - interval '1 hour', interval '1 hour') AS h
 CROSS JOIN retail.sensor_metadata AS m;
+INSERT INTO retail.daily_analytics (sensor_id, date, total_entries, hourly_distribution, data_completeness, is_provisional, quality)
+SELECT m.id, d, 276, '{}', 1, false, '{}'
+FROM generate_series(%(start)s::date, %(end)s::date - 1, interval '1 day') AS d
+CROSS JOIN retail.sensor_metadata AS m;
 INSERT INTO retail.user_sensor_access (user_id, organization_id, granted_by)
 SELECT 'everything', id, 'benchmark' FROM retail.organizations
 UNION ALL SELECT 'one retailer', id, 'benchmark' FROM retail.organizations WHERE organization_name = 'retailer 1';
+INSERT INTO retail.user_sensor_access (user_id, store_id, granted_by)
+SELECT 'all but one store', id, 'benchmark' FROM retail.stores WHERE store_name <> 'store 5' OR organization_id <> (
+  SELECT id FROM retail.organizations WHERE organization_name = 'retailer 5');
 """
 
 
@@ -103,6 +110,21 @@ _QUESTIONS = (
         "SELECT sensor_id, sum(total_entries) FROM retail.hourly_analytics WHERE hour_start >= %(start)s",
         "GROUP BY 1",
     ),
+    _Question(
+        "a month of all 250 cameras, hours beside days",
+        "everything",
+        "SELECT h.sensor_id, sum(h.total_entries), sum(d.total_entries) FROM retail.hourly_analytics AS h"
+        " JOIN retail.daily_analytics AS d ON d.sensor_id = h.sensor_id AND d.date = (h.hour_start AT TIME ZONE 'UTC')::date"
+        " WHERE h.hour_start >= %(month)s",
+        "GROUP BY 1",
+    ),
+    _Question(
+        "a year of all cameras but one store's",
+        "all but one store",
+        "SELECT sensor_id, sum(total_entries) FROM retail.hourly_analytics WHERE hour_start >= %(start)s",
+        "GROUP BY 1",
+        own="AND sensor_id = ANY (%(most_cameras)s::uuid[])",
+    ),
 )
 
 
@@ -129,6 +151,10 @@ def _parameters(database: Database, start: datetime) -> dict[str, Any]:
         "SELECT m.id::text, m.store_id::text FROM retail.sensor_metadata AS m JOIN retail.stores AS s ON s.id = m.store_id"
         " JOIN retail.organizations AS o ON o.id = s.organization_id WHERE o.organization_name = 'retailer 1' ORDER BY 1"
     )
+    most = database.fetch(
+        "SELECT m.id::text FROM retail.sensor_metadata AS m"
+        " JOIN retail.user_sensor_access AS a ON a.store_id = m.store_id AND a.user_id = 'all but one store'"
+    )
     return {
         "start": start,
         "month": _END - timedelta(days=30),
@@ -136,6 +162,7 @@ def _parameters(database: Database, start: datetime) -> dict[str, Any]:
         "camera": mine[0][0],
         "store": mine[0][1],
         "cameras": [camera for camera, _ in mine],
+        "most_cameras": [camera for (camera,) in most],
     }
 
 

@@ -46,6 +46,8 @@ FIGURE_HOURS_PER_RUN = 744
 DAYS_PER_RUN = 31
 PROCESS_TAG = "retail_sensors/process"
 """Tag of a run in a process of ours: the machine, the process's number, and when it was started, in seconds since 1970."""
+OF_THE_LOCATION = {".dagster/repository": "__repository__@retail_sensors"}
+"""Tags by which a job's page in the UI finds its runs; Dagster sets them on what its daemon launches. The name is workspace.yaml's."""
 OUTLOOK_DAYS = 10
 """Newest days in which anomalies are looked for."""
 
@@ -231,7 +233,11 @@ def _run(
     config["ops"] = {name: {"config": chosen} for name in asked}
     result = defs.resolve_job_def(step.job).execute_in_process(
         instance=instance,
-        tags={PROCESS_TAG: _this_process(), **(range_tags(step.first, step.last) if step.first else {})},
+        tags={
+            **OF_THE_LOCATION,
+            PROCESS_TAG: _this_process(),
+            **(range_tags(step.first, step.last) if step.first else {}),
+        },
         run_config=config,
         asset_selection=[dg.AssetKey(name) for name in step.assets] or None,
         raise_on_error=False,

@@ -16,7 +16,7 @@ from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from retail_sensors.backfill import Report, collect_range
+from retail_sensors.backfill import OF_THE_LOCATION, Report, collect_range
 from retail_sensors.connectors.base import TimeWindow
 from retail_sensors.errors import ConfigurationError, RetailSensorsError, StoppedError
 from retail_sensors.installation import Installation, opened
@@ -160,6 +160,7 @@ class Bridge:
         with installation.storage_reached():
             result = self._defs.resolve_job_def("maintenance").execute_in_process(
                 instance=installation.dagster_instance(),
+                tags=OF_THE_LOCATION,
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 raise_on_error=False,
             )

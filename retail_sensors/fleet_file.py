@@ -63,10 +63,10 @@ class CheckoutEntry(Entry):
     """The tills of one shop: lanes, customers a minute and lane, which share shall wait how long, visitors a staff hour."""
 
     lanes: Count | None = None
-    service_rate_per_minute: Annotated[float, Field(gt=0)] = SERVICE_RATE_PER_MINUTE
-    target_minutes: Annotated[float, Field(ge=0)] = TARGET_MINUTES
+    service_rate_per_minute: Annotated[float, Field(ge=0.001, le=1000)] = SERVICE_RATE_PER_MINUTE
+    target_minutes: Annotated[float, Field(ge=0, le=1440)] = TARGET_MINUTES
     target_share: Annotated[float, Field(gt=0, lt=1)] = TARGET_SHARE
-    star_target: Annotated[float, Field(gt=0)] | None = None
+    star_target: Annotated[float, Field(ge=0.001, le=1e6)] | None = None
 
 
 class StoreEntry(Entry):

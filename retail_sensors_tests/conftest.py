@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg2
 import pytest
 from psycopg2 import sql
@@ -21,6 +22,13 @@ from retail_sensors.settings import Settings, normalise_url
 from retail_sensors.storage import migrations
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.embedded import EmbeddedPostgres
+
+# An example that takes long is a busy machine, not a fault. All else stays as Hypothesis has it, which draws the same examples each
+# time under CI.
+hypothesis.settings.register_profile(
+    "patient", hypothesis.settings(), deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 _ROOT = Path(__file__).resolve().parents[1]
 _LONG = (

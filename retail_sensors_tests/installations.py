@@ -12,9 +12,11 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
 import uuid
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,7 +37,7 @@ from retail_sensors.cli import main
 from retail_sensors.connectors.base import HISTORY_ENDPOINTS, Endpoint, TimeWindow
 from retail_sensors.fleet_file import read_fleet_file
 from retail_sensors.installation import Installation
-from retail_sensors.simulator.camera import DEFAULT_PASSWORD, SimulatedCamera
+from retail_sensors.simulator.camera import DEFAULT_PASSWORD, Answer, SimulatedCamera
 from retail_sensors.simulator.fleet import SimulatedFleet, SimulatedStore, fleet_file
 from retail_sensors.simulator.traffic import Generated, OpeningHours
 from retail_sensors.storage.database import DATA_DATABASE
@@ -116,7 +118,7 @@ class Site:
             # Empty rather than unset: an unset variable would be read from a developer's .env.
             "RETAIL_SENSORS_DAGSTER_DATABASE_URL": "",
             "RETAIL_SENSORS_ALLOWED_NETWORKS": "127.0.0.0/8",
-            "RETAIL_SENSORS_CONNECT_TIMEOUT_SECONDS": "5",
+            "RETAIL_SENSORS_CONNECT_TIMEOUT_SECONDS": "30",
             "RETAIL_SENSORS_TRIES": "1",
             PASSWORD_VARIABLE: DEFAULT_PASSWORD,
             **self.environment,
@@ -130,7 +132,7 @@ class Site:
         }
         return {**own, **self.environment}
 
-    def process(self, *arguments: str | Path, stderr: int = subprocess.PIPE, timeout: float = 120) -> Said:
+    def process(self, *arguments: str | Path, stderr: int = subprocess.PIPE, timeout: float = 600) -> Said:
         """A command in a process of its own, as a user starts it."""
         ended = subprocess.run(
             [sys.executable, "-m", "retail_sensors", *map(str, arguments)],
@@ -309,11 +311,21 @@ def graphql(url: str, query: str, **variables: object) -> dict[str, Any]:
     """The data of an answer of Dagster's web server."""
     body = json.dumps({"query": query, "variables": variables}).encode()
     request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})  # noqa: S310 -- loopback
-    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=240) as response:  # noqa: S310
         answer = json.load(response)
     assert "errors" not in answer, answer
     data: dict[str, Any] = answer["data"]
     return data
+
+
+def within_an_hour(seconds: float = 90.0) -> datetime:
+    """Now. What a test does in so many seconds from now on is of one hour of the machine's clock, and so of one day.
+
+    Where the hour has fewer left, its end is waited for.
+    """
+    while (now := datetime.now(UTC)).minute * 60 + now.second > 3600 - seconds:
+        time.sleep(0.5)
+    return now
 
 
 def small_fleet() -> SimulatedFleet:
@@ -340,6 +352,41 @@ def simulated(fleet: SimulatedFleet, camera: str, window: TimeWindow) -> Counted
         for hour in fleet.counts(camera, window.start, window.end)
         if hour.counts is not None
     }
+
+
+@contextmanager
+def meanwhile(fleet: SimulatedFleet, camera: str, act: Callable[[], object]) -> Iterator[None]:
+    """While the block asks a camera for the first time, `act` is done: the camera answers when it has been.
+
+    The other cameras of the fleet wait with it.
+    """
+    simulated_camera = fleet.cameras[camera]
+    answer, asked, done = simulated_camera.answer, threading.Event(), threading.Event()
+
+    def answer_afterwards(target: str, now: datetime) -> Answer:
+        asked.set()
+        done.wait(60)
+        return answer(target, now)
+
+    def do() -> None:
+        try:
+            assert asked.wait(120), f"{camera} is not asked"
+            act()
+        except BaseException as error:
+            wrong.append(error)
+        finally:
+            done.set()
+
+    wrong: list[BaseException] = []
+    doer = threading.Thread(target=do)
+    simulated_camera.answer = answer_afterwards  # type: ignore[method-assign]
+    doer.start()
+    try:
+        yield
+    finally:
+        doer.join()
+        simulated_camera.answer = answer  # type: ignore[method-assign]
+    assert wrong == []
 
 
 @contextmanager

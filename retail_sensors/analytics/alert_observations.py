@@ -322,8 +322,15 @@ class _Watch:
                 yield self._seen("hours_set_aside", place, float(len(lowered)), min(lowered), until)
 
     def counts(self, hours: pd.DataFrame) -> Iterator[Observation]:
-        """For how many minutes of its opening hours each store with an active camera has been without a count until now."""
-        watched = set(self._layout.store_ids[self._layout.store[self._layout.active]])
+        """For how many minutes of its opening hours each store with an active camera has been without a count until now.
+
+        A store that has not counted is without from the registration of its first active camera on.
+        """
+        watched: dict[str, datetime] = {}
+        for camera in _rows(self._roster.sensors):
+            if camera["id"] in self._active:
+                registered = camera["created_at"]
+                watched[camera["store_id"]] = min(registered, watched.get(camera["store_id"], registered))
         newest: dict[str, datetime] = {}
         counted: dict[str, bool] = {}
         for row in _rows(hours):
@@ -336,9 +343,11 @@ class _Watch:
                 counted[store] = True
             elif not counted.get(store):
                 newest[store] = min(newest.get(store, row["hour_start"]), row["hour_start"])
-        for store, since in newest.items():
+        for store, at in newest.items():
             place = self._stores[store]
             details = {"has_counted": counted.get(store, False)}
+            is_new = not counted.get(store) and at < watched[store] <= self._now
+            since = watched[store] if is_new else at
             yield self._seen(
                 "minutes_without_counts", place, self._open_minutes(place, since, self._now), since, self._now, details
             )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from retail_sensors.cli import collect
+from retail_sensors.cli.terminal import console
 from retail_sensors.connectors.base import TimeWindow
 from retail_sensors.installation import Installation
 
@@ -53,16 +54,17 @@ def say(plan: Plan, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(plan.as_json(), indent=2))
         return
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Column, Table
 
     from retail_sensors.backfill_plan import NO_PASSWORD, NOT_MEASURED
 
     heads = ("camera", "questions", "hours", "in", "gone", "missing", "asking")
+    window = plan.window
     table = Table(
-        *(Column(head, justify="left" if head == "camera" else "right") for head in heads),
-        title=f"{plan.window.start} to {plan.window.end}",
+        Column(heads[0], overflow="fold"),
+        *(Column(head, justify="right", no_wrap=True) for head in heads[1:]),
+        title=f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC",
     )
     for camera in plan.cameras:
         table.add_row(
@@ -71,11 +73,11 @@ def say(plan: Plan, *, as_json: bool) -> None:
             *map(str, (camera.hours, camera.hours_in, camera.hours_beyond, camera.hours_missing)),
             "?" if camera.seconds is None else duration(camera.seconds),
         )
-    console = Console()
-    console.print(table)
+    terminal = console()
+    terminal.print(table)
 
     def line(text: str) -> None:
-        console.print(text, soft_wrap=True, markup=False)
+        terminal.print(text, soft_wrap=True, markup=False)
 
     line(
         "Hours of reports: in = stored and final, gone = no longer held by the camera, missing = what can be brought in."

@@ -255,9 +255,9 @@ def _print(report: Report) -> None:
     # Beside its camera a reason would be a column of single words.
     for outcome in report.cameras:
         for problem in outcome.problems:
-            terminal.print(f"{outcome.camera}: {problem}", style="yellow", markup=False)
+            terminal.print(f"{outcome.camera}: {problem}", style="yellow", markup=False, soft_wrap=True)
     for problem in report.problems:
-        terminal.print(problem, style="red", markup=False)
+        terminal.print(problem, style="red", markup=False, soft_wrap=True)
     missing = sum(outcome.hours_asked - outcome.hours_in for outcome in report.cameras)
     if report.is_complete:
         terminal.print("All that was asked for is in.")

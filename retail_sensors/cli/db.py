@@ -63,9 +63,11 @@ def status() -> None:
     with _opened(load_settings()) as database:
         version, current = database.server_version(), migrations.current(database)
         found = None if current is None else backups.sizes(database)
-    state = (
-        "up to date" if current == migrations.head() else f"newest: {migrations.head()}; `retail-sensors db upgrade`"
-    )
+    if current is None or current in migrations.known():
+        what = "`retail-sensors db upgrade`"
+    else:
+        what = "this one is of a newer version of the project: use that"
+    state = "up to date" if current == migrations.head() else f"newest: {migrations.head()}; {what}"
     typer.echo(f"PostgreSQL {version}, revision {current or 'none'} ({state})")
     if found is None:
         return

@@ -231,9 +231,11 @@ class _Outage:
     def _run(self, job: str, tags: Mapping[str, str], ops: dict[str, Any], assets: Sequence[str]) -> None:
         import dagster as dg
 
+        from retail_sensors.backfill import OF_THE_LOCATION
+
         self._defs.resolve_job_def(job).execute_in_process(
             instance=self._instance,
-            tags=tags,
+            tags={**OF_THE_LOCATION, **tags},
             run_config={"ops": ops, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             asset_selection=[dg.AssetKey(name) for name in assets],
             raise_on_error=False,

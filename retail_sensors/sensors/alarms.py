@@ -293,7 +293,7 @@ def _told(cameras: Sequence[Camera], collection: Collection) -> str:
     if len(failed):
         reasons = failed["error"].fillna(failed["outcome"]).head(_NAMED)
         more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
-        told += f" Not: {'; '.join(reasons)}{more}."
+        told += f" Not: {'; '.join(reason.rstrip('.') for reason in reasons)}{more}."
     return told
 
 

@@ -1,4 +1,4 @@
-"""The sensor that says in a sentence why a run failed, in its log and to the routes that ask for it."""
+"""The sensor that says in a sentence why a run failed: in its log, at the end of the run's, and to the routes that ask for it."""
 
 import dagster as dg
 
@@ -12,15 +12,19 @@ _OURS = {error.__name__ for error in RetailSensorsError.__subclasses__()}
 
 @dg.run_failure_sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Says in its log, in one sentence each, which run failed and why, and tells the routes with the event run_failed.",
+    description="Says in one sentence each which run failed and why, in its log and at the end of the run's own, and tells the routes "
+    "with the event run_failed.",
 )
 def run_failure(context: dg.RunFailureSensorContext, notifier: NotifierResource) -> None:
     """One line for each failed run, and one message to each route that asks for it."""
     run = context.dagster_run
     first, last = (run.tags.get(tag) for tag in range_tags("", ""))
     span = f", {first} to {last}," if first else ""
-    sentence = f"Run {run.run_id} of {run.job_name}{span} failed: {why(context)}"
+    reason = why(context)
+    sentence = f"Run {run.run_id} of {run.job_name}{span} failed: {reason}"
     context.log.error(sentence)
+    # The page of a run opens at the end of its log; Dagster's own account of the failure is a traceback of many pages.
+    context.instance.report_engine_event(f"Why it failed: {reason}", run)
     try:
         told = notifier.tell_failed_run(run.run_id, run.job_name, sentence)
     except RetailSensorsError as error:

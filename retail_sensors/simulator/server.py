@@ -143,6 +143,8 @@ class CameraServer:
         self.address = (camera.host, camera.port)
         self._seed = seed
         self._listener: socket.socket | None = None
+        # Bound to the address and not listening: nobody else is given the port of a camera that refuses.
+        self._kept: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._accepted: set[asyncio.Task[Any]] = set()
         self._asked: Counter[str] = Counter()
@@ -156,12 +158,9 @@ class CameraServer:
         """Listens, if it does not yet; a port once chosen by the system is kept."""
         if self._listener is not None:
             return
-        family = socket.AF_INET6 if ":" in self.address[0] else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener = self._kept or self._bound()
+        self._kept = None
         try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.setblocking(False)
-            listener.bind(self.address)
             listener.listen(_BACKLOG)
         except BaseException:
             listener.close()
@@ -171,8 +170,32 @@ class CameraServer:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(listener, self._accept, listener)
 
+    def _bound(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self.address[0] else socket.AF_INET
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.setblocking(False)
+            bound.bind(self.address)
+        except BaseException:
+            bound.close()
+            raise
+        return bound
+
+    def refuse(self) -> None:
+        """Stops listening and cuts every connection; the port stays the camera's own."""
+        if self._listener is not None:
+            self._cut()
+            self._kept = self._bound()
+
     def close(self) -> None:
-        """Stops listening and cuts every connection."""
+        """The same, and gives the port away."""
+        self._cut()
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+    def _cut(self) -> None:
         if self._listener is not None:
             assert self._loop is not None  # noqa: S101 - set together
             self._loop.remove_reader(self._listener)
@@ -205,7 +228,7 @@ class CameraServer:
         """Listens or does not listen, as the faults want it at this instant."""
         now = self.clock()
         if any(fault.closes_listener and fault.is_active(now) for fault in self.camera.faults):
-            self.close()
+            self.refuse()
         else:
             self.open()
 

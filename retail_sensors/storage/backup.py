@@ -108,6 +108,8 @@ def backup(database: Database, path: Path, *, environment: Mapping[str, str], ov
     """
     if path.is_dir():
         raise ConfigurationError(f"{path} is a folder; name the file to write, for example {path / 'retail.dump'}.")
+    if path.exists() and not path.is_file():
+        raise ConfigurationError(f"{path} is a device or a pipe, which a backup would take the place of; name a file.")
     if path.exists() and not overwrite:
         raise ConfigurationError(f"{path} exists already; name another file, or replace it with --force.")
     database.ensure_server()
@@ -315,6 +317,10 @@ def _revision_in(path: Path, environment: Mapping[str, str]) -> str:
     """The revision of the data in a file; refuses what is no backup, and one of a newer version."""
     if path.is_dir():
         raise ConfigurationError(f"{path} is a folder; name the backup in it.")
+    if path.exists() and not path.is_file():
+        raise ConfigurationError(
+            f"{path} is a device or a pipe, which cannot be read twice; write it into a file first."
+        )
     try:
         with path.open("rb") as file:
             beginning = file.read(len(_MAGIC))

@@ -560,7 +560,7 @@ def _connector_camera(row: Row, secrets: Secrets) -> Camera:
             try:
                 password = secrets.resolve(row["password_reference"])
             except ConfigurationError as error:
-                problem = f"Camera {name}: {error}"
+                problem = str(error)
         if problem is None:
             credentials = Credentials(row["username"], password)
     return Camera(

@@ -122,6 +122,13 @@ def _whole(text: str) -> float:
     return _number(text, r"\d{1,9}", "12")
 
 
+def _receipts(text: str) -> float:
+    value = _whole(text)
+    if value >= 1_000_000:
+        raise ValueError(f"{text} is no number of receipts of one store and hour; write one under a million")
+    return value
+
+
 def _between(low: float, high: float, unit: str) -> Callable[[str], float]:
     def parse(text: str) -> float:
         is_negative = text.startswith("-") and low < 0
@@ -207,7 +214,7 @@ KINDS: dict[str, InputKind] = {
             "transactions",
             POS_TRANSACTIONS,
             (
-                _Cell("transactions", _whole, is_required=True),
+                _Cell("transactions", _receipts, is_required=True),
                 _Cell("sales", _number),
                 _Cell("units", _number),
                 _Cell("currency", _code(3, "EUR")),

@@ -20,7 +20,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from retail_sensors.errors import ConfigurationError, DatabaseUnavailableError
 from retail_sensors.storage.database import SUPPORTED_SERVERS, Database
@@ -86,12 +86,20 @@ def known() -> list[str]:
 
 
 def current(database: Database) -> str | None:
-    """The revision of the database; None: never migrated."""
+    """The revision of the database; None: never migrated.
+
+    Raises DatabaseUnavailableError when the server does not answer, ConfigurationError when our role may not know it.
+    """
     try:
         with database.engine.connect() as connection:
             return _revision(connection)
     except OperationalError as error:
         raise database.unavailable(error) from error
+    except DBAPIError as error:
+        raise ConfigurationError(
+            f"The revision of the database cannot be read ({_first_line(error)}); the user of its URL must be the owner of the "
+            "tables, or a member of retail_ingest or retail_transform."
+        ) from error
 
 
 def require_supported(database: Database) -> None:
@@ -206,12 +214,11 @@ def _migrating(database: Database, target: str) -> Iterator[Connection]:
             yield connection
     except OperationalError as error:
         raise database.unavailable(error) from error
-    except psycopg2.Error as error:
-        message = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    except (psycopg2.Error, DBAPIError) as error:
         again = "upgrade" if target == head() else f"downgrade {target}"
         raise DatabaseUnavailableError(
-            f"The database could not be brought from revision {before or 'none'} to {target} ({message}); it was left as it "
-            f"was. Mend that and run `retail-sensors db {again}`."
+            f"The database could not be brought from revision {before or 'none'} to {target} ({_first_line(error)}); it was left as "
+            f"it was. Mend that and run `retail-sensors db {again}`."
         ) from error
 
 
@@ -233,6 +240,11 @@ def _head_of(path: Path) -> str:
     """The comment that an SQL file begins with."""
     lines = itertools.takewhile(lambda line: line.startswith("--"), path.read_text().splitlines())
     return "\n".join(line.removeprefix("--").strip() for line in lines)
+
+
+def _first_line(error: Exception) -> str:
+    said = error.orig if isinstance(error, DBAPIError) else error
+    return (str(said).strip().splitlines() or [type(said).__name__])[0]
 
 
 def _literal(text: str) -> str:

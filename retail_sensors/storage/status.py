@@ -277,7 +277,8 @@ def _days_stage(stores: Sequence[Mapping[str, Any]], first: datetime, now: datet
             day += _DAY
     lacking = sorted({*late, *missing})
     state = MISSING_STAGE if missing else LATE if late else FRESH if dates or expected else IDLE
-    detail = f"{expected - len(late) - len(missing)} of {expected} ended days" if expected else "none is due yet"
+    none_due = "all that is due is in" if dates else "no day is due yet"
+    detail = f"{expected - len(late) - len(missing)} of {expected} ended days" if expected else none_due
     return Stage("daily figures", state, max(dates, default=None), f"{detail}{_named(lacking)}")
 
 

@@ -139,7 +139,7 @@ HISTORICAL_ANALYTICS = View(
         Column(
             "periods_counted",
             Kind.INTEGER,
-            "Days of a week or month with visitors; of an hour 1, of a day 1 when known.",
+            "Days of a week or month with visitors; of an hour or day 1 when known, else 0.",
         ),
         Column(
             "data_completeness",
@@ -147,7 +147,9 @@ HISTORICAL_ANALYTICS = View(
             "Hours with final counts over hours expected; of a week or month the mean over all its days.",
             unit="ratio",
         ),
-        Column("is_provisional", Kind.BOOLEAN, "Whether a number may still change."),
+        Column(
+            "is_provisional", Kind.BOOLEAN, "Whether a number may still change; of a week or month also while it runs."
+        ),
     ),
 )
 ANALYTICS_ALERTS = View(
@@ -280,7 +282,8 @@ HISTORICAL_COMPARISON = View(
         Column(
             "wow_change_percent",
             Kind.DOUBLE,
-            "visitors against visitors_prev_week. NULL when one is, or it was 0.",
+            "visitors against visitors_prev_week, holidays as any other day (`daily_analytics` leaves them out). NULL when one is, or "
+            "less than 0.9 of its hours are final, or it was 0.",
             unit="%",
         ),
         Column(

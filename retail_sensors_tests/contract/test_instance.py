@@ -10,8 +10,11 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
+from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
 from dagster_postgres import PostgresEventLogStorage
 
+from retail_sensors.backfill import OF_THE_LOCATION
 from retail_sensors.installation import Installation
 from retail_sensors.settings import Settings
 
@@ -49,6 +52,12 @@ def test_the_url_names_its_driver(environment: dict[str, str]) -> None:
 def test_the_file_holds_no_url_and_no_secret() -> None:
     settings = "\n".join(line.partition("#")[0] for line in TEXT.splitlines())
     assert not re.search(r"://|password|@", settings)
+
+
+def test_runs_that_the_daemon_did_not_launch_are_found_on_their_jobs_page() -> None:
+    [location] = yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"]
+    name = location["python_module"]["location_name"]
+    assert {REPOSITORY_LABEL_TAG: f"{SINGLETON_REPOSITORY_NAME}@{name}"} == OF_THE_LOCATION
 
 
 def test_dagster_reads_it_as_it_is_meant(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

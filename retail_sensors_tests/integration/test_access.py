@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -24,6 +25,7 @@ from retail_sensors.simulator.fleet import SimulatedFleet, running
 from retail_sensors.storage import migrations
 from retail_sensors.storage.access import AccessStore, Scope
 from retail_sensors.storage.database import Database
+from retail_sensors.storage.sqlfiles import sql_directory
 from retail_sensors.tables import TABLES
 from retail_sensors.tables.access import HIDDEN_COLUMNS, REGISTRY_TABLES, SHARED_TABLES
 from retail_sensors.tables.views import VIEWS
@@ -269,6 +271,77 @@ def test_two_tenants_see_each_row_once_and_nobody_sees_none(tenants: Site) -> No
     } <= filled
 
 
+def as_user(of: User, name: str) -> None:
+    of.connection.cursor().execute("SELECT set_config('request.jwt.claims', %s, true)", (json.dumps({"sub": name}),))
+
+
+def plan(of: User, statement: str) -> str:
+    return "\n".join(line for (line,) in of.fetch(f"EXPLAIN {statement}"))
+
+
+ASKED_BY_THE_PLANNER = "is_user_of_most_stores()"
+"""What the planner asks of a user: which of two conditions for the same rows it plans with."""
+
+
+def test_a_plan_made_for_one_user_and_kept_shows_another_his_own_rows(tenants: Site) -> None:
+    """The planner asks who plans, and a pool's connection runs the plan for others."""
+    tables = [
+        name
+        for (name,) in tenants.fetch(
+            "SELECT tablename FROM pg_policies"
+            " WHERE schemaname = 'retail' AND policyname = 'users_read' AND strpos(qual, %(asked)s) > 0",
+            {"asked": ASKED_BY_THE_PLANNER},
+        )
+    ]
+    assert {"people_counting_raw", "hourly_analytics", "daily_analytics", "collection_log"} <= set(tables)
+    with user(tenants, "ana") as ana, user(tenants, "ben") as ben, user(tenants, "cai") as cai:
+        own = {who: {name: keys(of, name) for name in tables} for who, of in (("ana", ana), ("ben", ben), ("cai", cai))}
+    own |= {"dora": {name: keys(tenants, name) for name in tables}, "stranger": {name: [] for name in tables}}
+    assert own["cai"]["hourly_analytics"] != own["ben"]["hourly_analytics"]
+    for planner in ("dora", "cai"):
+        with user(tenants, planner) as pooled:
+            pooled.connection.cursor().execute("SET LOCAL plan_cache_mode = force_generic_plan")
+            for name in tables:
+                columns = ", ".join(f'"{column}"' for column in TABLES[name].key)
+                pooled.connection.cursor().execute(f"PREPARE kept_{name} AS SELECT {columns} FROM retail.{name}")
+                as_user(pooled, planner)
+                made = plan(pooled, f"EXECUTE kept_{name}")
+                for who, rows in own.items():
+                    as_user(pooled, who)
+                    assert sorted(pooled.fetch(f"EXECUTE kept_{name}"), key=repr) == rows[name], (planner, who, name)
+                    assert plan(pooled, f"EXECUTE kept_{name}") == made
+                if name == "hourly_analytics":
+                    assert ("hashed" in made) == (planner == "dora")
+
+
+def test_who_saw_every_camera_does_not_see_the_next_one(tenants: Site) -> None:
+    counted = "SELECT count(*) FROM retail.hourly_analytics"
+    ((before,),) = tenants.fetch(counted)
+    with user(tenants, "dora") as dora:
+        cursor = dora.connection.cursor()
+        cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        cursor.execute(f"PREPARE kept AS {counted}")
+        assert dora.fetch("EXECUTE kept") == [(before,)]
+        assert dora.fetch("SELECT retail.is_user_of_every_sensor()") == [(True,)]
+        cursor.execute("RESET ROLE")
+        cursor.execute(
+            "WITH o AS (INSERT INTO retail.organizations (organization_name) VALUES ('South') RETURNING id),"
+            " s AS (INSERT INTO retail.stores (organization_id, store_name, timezone) SELECT id, 'Faro', 'UTC' FROM o RETURNING id)"
+            " INSERT INTO retail.sensor_metadata (sensor_name, store_id, sensor_ip, sensor_port, timezone, endpoints)"
+            " SELECT 'faro', id, '192.0.2.77', 80, 'UTC', '[]' FROM s"
+        )
+        cursor.execute(
+            "INSERT INTO retail.hourly_analytics (sensor_id, hour_start, total_entries, is_open, data_completeness, is_provisional,"
+            " quality) SELECT id, '2025-10-14T09:00Z', 7, true, 1, false, '{}' FROM retail.sensor_metadata WHERE sensor_name = 'faro'"
+        )
+        assert dora.fetch(counted) == [(before + 1,)]
+        cursor.execute("SET LOCAL ROLE retail_reader")
+        for statement in ("EXECUTE kept", counted):
+            assert dora.fetch(statement) == [(before,)], statement
+        assert dora.fetch("SELECT retail.is_user_of_every_sensor()") == [(False,)]
+        assert "hashed" in plan(dora, "EXECUTE kept")
+
+
 def test_a_camera_is_seen_with_the_name_of_its_store_and_without_the_stores_figures(tenants: Site) -> None:
     with user(tenants, "cai") as cai:
         assert cai.fetch("SELECT store_name FROM retail.stores") == [("Mumbai",)]
@@ -371,6 +444,89 @@ def test_a_writer_writes_his_own_rows_and_no_others(tenants: Site, ids: dict[str
         for name in (*COLLECTED, *FIGURES, *REGISTRY_TABLES, "pos_transactions"):
             for verb in (f"DELETE FROM retail.{name}", f"TRUNCATE retail.{name}"):
                 assert "permission denied" in reading.refused(verb)
+
+
+def test_locks_of_the_pipeline_can_be_kept_from_tenants(tenants: Site) -> None:
+    """The statement of docs/access.md."""
+    page = (sql_directory().parent / "docs" / "access.md").read_text()
+    (statement,) = re.findall(r"```sql\n(DO \$\$.*?)```", page, re.DOTALL)
+    with login(tenants, "greedy", "retail_reader") as greedy:
+        take = "SELECT pg_try_advisory_xact_lock(1), pg_try_advisory_lock_shared(1, 2), pg_advisory_lock(3)"
+        assert greedy.fetch(take)[0][:2] == (True, True)
+        cursor = greedy.connection.cursor()
+        cursor.execute("RESET SESSION AUTHORIZATION")
+        cursor.execute(statement)
+        cursor.execute("SET LOCAL SESSION AUTHORIZATION greedy")
+        for lock in (
+            "try_advisory_xact_lock(1)",
+            "try_advisory_lock_shared(1, 2)",
+            "advisory_lock(3)",
+            "advisory_xact_lock(1)",
+        ):
+            assert "permission denied for function pg_" in greedy.refused(f"SELECT pg_{lock}")
+        cursor.execute("RESET SESSION AUTHORIZATION")
+        cursor.execute("SET LOCAL ROLE retail_ingest")
+        assert greedy.fetch("SELECT pg_try_advisory_xact_lock(1)") == [(True,)]
+
+
+OF_NO_SHOP = (
+    ("INSERT INTO retail.pos_transactions (store_id, hour_start, transactions) VALUES (%(id)s, {}, 1)", "hour_start"),
+    ("INSERT INTO retail.staff_hours (store_id, hour_start, staff) VALUES (%(id)s, {}, 1)", "hour_start"),
+    ("INSERT INTO retail.weather_hourly (store_id, hour_start, wind_kmh) VALUES (%(id)s, {}, 1)", "hour_start"),
+    (
+        "INSERT INTO retail.queue_ground_truth (store_id, hour_start, minutes_counted, served, counted_by)"
+        " VALUES (%(id)s, {}, 60, 1, 'ana')",
+        "hour_start",
+    ),
+    (
+        "INSERT INTO retail.pos_transactions (store_id, hour_start, transactions, updated_at) VALUES (%(id)s, now(), 1, {})",
+        "updated_at",
+    ),
+    (
+        "INSERT INTO retail.store_subdivisions (store_id, subdivision, updated_at) VALUES (%(id)s, '11', {})",
+        "updated_at",
+    ),
+)
+"""A statement with an instant to fill in, and its column."""
+
+TOO_MUCH = (
+    ("pos_transactions", "transactions", "1000000", "transactions_are_under_a_million"),
+    ("pos_transactions", "sales", "1e400", "sales_have_at_most_12_digits"),
+    ("pos_transactions", "units", "1e400", "units_have_at_most_12_digits"),
+    ("staff_hours", "staff", "1e400", "staff_has_at_most_12_digits"),
+    ("staff_hours", "lanes_open", "1e400", "lanes_open_have_at_most_12_digits"),
+    ("queue_ground_truth", "actual_queue_length", "1e400", "queue_length_has_at_most_12_digits"),
+    ("queue_ground_truth", "actual_wait_minutes", "1e400", "wait_has_at_most_12_digits"),
+    ("store_service", "service_rate_per_minute", "5e-324", "service_rate_is_a_thousandth_to_a_thousand"),
+    ("store_service", "service_rate_per_minute", "1e300", "service_rate_is_a_thousandth_to_a_thousand"),
+    ("store_service", "target_minutes", "1e300", "target_minutes_are_at_most_a_day"),
+    ("store_service", "star_target", "5e-324", "star_target_is_a_thousandth_to_a_million"),
+)
+
+
+def test_a_writer_stores_nothing_that_stops_the_runs_of_others(tenants: Site, ids: dict[str, Any]) -> None:
+    """A run reads the rows of all stores at once: one that it cannot reckon with would end it for everybody."""
+    mine = {"id": ids["Lisbon"]}
+    with user(tenants, "ana", "retail_writer") as ana:
+        for statement, column in OF_NO_SHOP:
+            for instant in ("infinity", "-infinity", "294276-01-01", "1999-01-01", "0044-03-15 BC"):
+                said = ana.refused(statement.format(f"'{instant}'"), mine)
+                assert f'violates check constraint "{column}_is_in_the_years_2000_to_2100"' in said, (
+                    statement,
+                    instant,
+                )
+        cursor = ana.connection.cursor()
+        for statement, _ in OF_NO_SHOP[:4]:
+            cursor.execute(statement.format("'2026-01-01Z'"), mine)
+        cursor.execute(
+            "INSERT INTO retail.store_service (store_id, service_rate_per_minute, target_minutes, target_share)"
+            " VALUES (%(id)s, 0.8, 5, 0.8)",
+            mine,
+        )
+        for table, column, value, rule in TOO_MUCH:
+            currency = ", currency = 'EUR'" if column == "sales" else ""
+            said = ana.refused(f"UPDATE retail.{table} SET {column} = {value}{currency}")
+            assert f'violates check constraint "{rule}"' in said, (table, column, value)
 
 
 def test_whether_a_row_of_another_stands_is_not_told(tenants: Site, ids: dict[str, Any]) -> None:
@@ -548,6 +704,19 @@ def test_people_in_a_store_are_not_told_of_one_of_its_doors(tenants: Site) -> No
         assert cai.fetch(
             "SELECT current_occupancy, quality ->> 'current_occupancy' FROM retail.mv_realtime_dashboard"
         ) == [(None, "part_of_store")]
+        # Nor of the queue: how many lanes there are is the store's.
+        queue = "SELECT queue_length, recommended_open_lanes, reason FROM retail.estimate_queue_metrics({})"
+        assert cai.fetch(queue.format("")) == [(None, None, "part_of_store")]
+        assert ben.fetch(queue.format("")) == [(None, None, "no_ended_hour")]
+        assert cai.fetch("SELECT quality ->> 'queue_length' FROM retail.mv_realtime_dashboard") == [("part_of_store",)]
+        at = "p_queue_region => %s, p_at => %s"
+        tills = tenants.fetch(
+            "SELECT r.region_number FROM retail.region_configurations AS r JOIN retail.sensor_metadata AS m ON m.id = r.sensor_id"
+            " WHERE m.sensor_name = 'mumbai-east' AND r.role = 'queue'"
+        )
+        assert tills
+        for (region,) in tills:
+            assert cai.fetch(queue.format(at), (region, *noon)) == [(None, None, "part_of_store")]
 
 
 def test_the_analyst_is_told_why_a_table_cannot_be_read_whole(tenants: Site) -> None:

@@ -6,6 +6,7 @@ import json
 import random
 import select
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -334,7 +335,7 @@ def test_a_statement_raises_one_alert_and_tells_it_at_commit(
     assert alert["timestamp"] == alert["last_seen_at"] >= now
     at = f"{alert['timestamp']:%Y-%m-%dT%H:%M:%S.%f}Z"
     # Everybody may listen: it says neither whose alert it is nor what about.
-    assert told(listener, 5) == [{"id": alert["id"], "at": at}]
+    assert told(listener, 60) == [{"id": alert["id"], "at": at}]
 
     # Counted on without a word; told again when it is worse, and then never better.
     for utilization, severity, occurrences, news in (
@@ -347,7 +348,7 @@ def test_a_statement_raises_one_alert_and_tells_it_at_commit(
         [alert] = alerts(database)
         assert (alert["severity"], alert["occurrences"]) == (severity, occurrences)
         assert alert["actual_value"] == 100 * utilization
-        assert [payload["id"] for payload in told(listener, 5 if news else 0.05)] == news
+        assert [payload["id"] for payload in told(listener, 60 if news else 0.05)] == news
     assert [action["action"] for action in alert["actions_taken"]] == ["severity_raised"]
     # The asset's run of five minutes later has nothing to add.
     assert python_side(resource, server_now(database) + 5 * MINUTE).empty
@@ -374,7 +375,7 @@ def test_the_tills_raise_theirs_and_a_closed_store_none(
         "recommended_open_lanes": 6,
     }
     assert found[0]["title"] == "The tills of Lisbon 100 % cannot serve all who come"
-    assert sorted(payload["id"] for payload in told(listener, 5)) == sorted(alert["id"] for alert in found)
+    assert sorted(payload["id"] for payload in told(listener, 60)) == sorted(alert["id"] for alert in found)
 
 
 def test_what_a_later_statement_of_the_same_transaction_refutes_is_withdrawn_unheard(
@@ -393,7 +394,7 @@ def test_what_a_later_statement_of_the_same_transaction_refutes_is_withdrawn_unh
         hour(connection, stores[0], now - 20 * MINUTE, 1.1)
     [alert] = alerts(database)
     assert (alert["severity"], alert["first_seen_at"], alert["occurrences"]) == ("critical", now - 80 * MINUTE, 1)
-    assert [payload["id"] for payload in told(listener, 5)] == [alert["id"]]
+    assert [payload["id"] for payload in told(listener, 60)] == [alert["id"]]
 
 
 def test_a_crowd_must_last_and_what_a_person_has_ended_stays_ended(database: Database, stores: tuple[str, str]) -> None:
@@ -435,23 +436,26 @@ def test_a_loader_waits_two_seconds_for_whoever_writes_alerts_and_goes_on(
     now = server_now(database)
     notices: list[str] = []
 
+    waited: list[float] = []
+
     def load() -> None:
         with database.transaction() as connection:
+            began = time.monotonic()
             hour(connection, stores[0], now - 30 * MINUTE, 0.95)
+            waited.append(time.monotonic() - began)
             notices.extend(connection.notices)
 
     loader = threading.Thread(target=load)
 
     def while_the_loader_waits(_rules: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
         loader.start()
-        loader.join(1)
-        assert loader.is_alive(), "it did not wait"
-        loader.join(30)
-        assert not loader.is_alive()
+        loader.join(120)
+        assert not loader.is_alive(), "it waits for whoever waits for it"
         return known.loc[[], [column.name for column in ALERTS_GENERATED.written]]
 
     AlertStore(database).update(while_the_loader_waits, now)
     assert ["lock timeout" in notice for notice in notices] == [True]
+    assert waited[0] > 1.9
     assert database.fetch("SELECT count(*) FROM retail.store_hourly") == [(1,)]
 
 
@@ -490,9 +494,9 @@ def test_writers_of_figures_and_of_alerts_do_not_stop_each_other(
     for thread in (*loaders, asset):
         thread.start()
     for thread in loaders:
-        thread.join(60)
+        thread.join(240)
     done.set()
-    asset.join(60)
+    asset.join(240)
     assert errors == []
     found = [row for row in alerts(database) if row["metric"] in JUDGED]
     assert sorted((row["rule_name"], row["store_id"]) for row in found) == sorted(

@@ -152,7 +152,7 @@ def test_an_acknowledgement_waits_for_the_run_and_is_not_lost(site: Site, databa
         return evaluate(rules, [newer], known, NOW + 5 * MINUTE)
 
     store.update(count_while_a_person_acts, NOW + 5 * MINUTE)
-    person.join(30)
+    person.join(120)
     [alert] = alerts(site)
     assert (alert["occurrences"], alert["acknowledged_by"], alert["state"]) == (2, "Ana", "acknowledged")
 

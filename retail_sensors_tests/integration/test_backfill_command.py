@@ -80,6 +80,7 @@ def test_a_dry_run_tells_what_would_be_asked_asks_nothing_and_writes_nothing(sit
     said = site.run("collect", *RANGE, "--dry-run")
     assert (said.code, said.err) == (0, "")
     for words in (
+        "2025-10-23 00:00 to 2025-10-25 00:00 UTC",
         "4 runs: 1 public holidays, 1 asking cameras, 1 hourly figures, 1 daily figures.",
         f"lisbon, mumbai-east, mumbai-west: {NOT_MEASURED}",
         "Asking takes a time that is not known (",

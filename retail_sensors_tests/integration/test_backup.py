@@ -268,6 +268,8 @@ def test_a_backup_of_a_newer_version_or_of_other_data_is_refused(copy: Site, emp
     copy.execute("UPDATE public.retail_alembic_version SET version_num = '9999'")
     path = tmp_path / "newer.dump"
     done(copy.run("db", "backup", path))
+    assert "revision 9999 (newest: " in (said := done(copy.run("db", "status")))
+    assert "this one is of a newer version of the project" in said
     assert "is of revision 9999, which this version does not know" in refused(empty.run("db", "restore", path))
     other = tmp_path / "other.dump"
     subprocess.run([program("pg_dump"), "-Fc", "--exclude-schema=*", "-f", other, libpq(copy)], check=True)
@@ -286,6 +288,12 @@ def test_a_place_that_takes_no_file_is_told(site: Site, kept: Path, tmp_path: Pa
     assert f"could not be written to {missing}: No such file or directory." in refused(
         site.run("db", "backup", missing)
     )
+    # A file that took the place of a device would break the machine.
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for command in ("backup", "restore"):
+        assert f"{pipe} is a device or a pipe" in refused(site.run("db", command, pipe, "--force"))
+    assert pipe.is_fifo()
     # A folder in which nobody may write, not even root.
     assert "could not be written to /proc/retail.dump: " in refused(site.run("db", "backup", "/proc/retail.dump"))
     assert kept.read_bytes() == before
@@ -329,7 +337,7 @@ def waiting(site: Site, *arguments: str | Path) -> Iterator[subprocess.Popen[str
         text=True,
     )
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not blocked(site):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
@@ -371,7 +379,7 @@ def test_an_interruption_leaves_nothing_behind_and_no_password_is_seen(
         assert any("pg_dump" in line or "psql" in line for line in lines)
         assert not [line for line in lines if "s3cret" in line]
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=120)
         assert (process.returncode, out, err) == (
             130,
             "",

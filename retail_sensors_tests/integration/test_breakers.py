@@ -39,7 +39,7 @@ WINDOW = TimeWindow(START, START + 2 * DAY)
 NOW = START + 3 * DAY
 PEOPLE, REGIONS = Endpoint.PEOPLE_COUNTING, Endpoint.REGIONAL_COUNTING
 TABLES = {PEOPLE: PEOPLE_COUNTING_RAW, REGIONS: REGIONAL_COUNTING_RAW}
-HANGING = Fault(FaultKind.SLOW, delay_seconds=30.0)
+HANGING = Fault(FaultKind.SLOW, delay_seconds=600.0)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 STATE = "SELECT state, failures, last_error_class, opened_at FROM retail.camera_breakers"
 
@@ -80,10 +80,10 @@ class Sweeper:
 
 @contextmanager
 def shop(url: str, home: Path, *names: str) -> Iterator[tuple[Sweeper, SimulatedFleet]]:
-    """An installation with these cameras, which give up on a question after a second."""
+    """An installation with these cameras."""
     cameras = [SimulatedCamera(name, "UTC", Generated(seed=seed)) for seed, name in enumerate(names)]
     with running(SimulatedFleet(cameras, clock=lambda: NOW)) as fleet:
-        site = Site(url, home, {"RETAIL_SENSORS_REQUEST_TIMEOUT_SECONDS": "1"})
+        site = Site(url, home)
         site.register(fleet, by_the_hour=True)
         yield Sweeper(site), fleet
 
@@ -94,13 +94,20 @@ def test_an_outage_of_three_runs_opens_and_an_answer_recovers_in_its_own_sweep(
     with shop(database_url, tmp_path / "home", "door", "back") as (sweeper, fleet):
         site, back = sweeper.site, fleet.served("back")
         fleet.set_faults("back", [HANGING])
-        sweeper.sweeps(2)
-        assert site.fetch(STATE) == [("closed", 2, "timeout", None)]
+        # Nobody else is hurried.
+        site.environment["RETAIL_SENSORS_REQUEST_TIMEOUT_SECONDS"] = "1"
+        sweeper.sweep("run 1", "back")
+        del site.environment["RETAIL_SENSORS_REQUEST_TIMEOUT_SECONDS"]
+        assert site.fetch(STATE) == [("closed", 1, "timeout", None)]
+        assert back.requests == 2
+        fleet.set_faults("back", [Fault(FaultKind.REFUSED)])
         sweeper.sweeps(1)
-        assert site.fetch(STATE) == [("open", 3, "timeout", sweeper.now)]
-        assert back.requests == 6
+        assert site.fetch(STATE) == [("closed", 2, "refused", None)]
+        sweeper.sweeps(1)
+        assert site.fetch(STATE) == [("open", 3, "refused", sweeper.now)]
 
         # The fourth run costs one connection, whatever its endpoints; its log is as complete as ever.
+        fleet.set_faults("back", [HANGING])
         connections, opened_at = back.connections, sweeper.now
         sweeper.now += 5 * MINUTE
         log = sweeper.sweep("run 4").log
@@ -113,7 +120,7 @@ def test_an_outage_of_three_runs_opens_and_an_answer_recovers_in_its_own_sweep(
         told = list(log.loc[log["sensor_id"] == sensor, "error"])
         since = f"left alone since {opened_at:%Y-%m-%d %H:%M} UTC, as nobody has answered there in 3 runs in a row"
         assert all(since in sentence for sentence in told)
-        assert "vca_alarm_status: it did not answer completely within 1 s" in told[0]
+        assert "vca_alarm_status: it did not answer completely within 3 s" in told[0]
 
         # Beside it, a run that begins within 45 seconds sends nothing.
         sweeper.now += MINUTE / 2
@@ -126,7 +133,7 @@ def test_an_outage_of_three_runs_opens_and_an_answer_recovers_in_its_own_sweep(
         assert site.outcomes("back") == {"ok": 48}
         assert site.counted("back") == simulated(fleet, "back", WINDOW)
         assert site.counted("door") == simulated(fleet, "door", WINDOW)
-        assert fleet.served("door").requests == 2 * 7
+        assert fleet.served("door").requests == 2 * 6
 
 
 def test_two_runs_beside_each_other_open_nothing(database_url: str, tmp_path: Path) -> None:
@@ -211,14 +218,17 @@ database.record(PEOPLE_COUNTING_RAW, CollectedWindow(collection), sys.argv[1])
 def test_two_processes_share_one_short_question(database_url: str, tmp_path: Path) -> None:
     with shop(database_url, tmp_path / "home", "door", "back") as (sweeper, fleet):
         site = sweeper.site
-        fleet.set_faults("back", [HANGING])
+        fleet.set_faults("back", [Fault(FaultKind.REFUSED)])
         sweeper.sweeps(3)
+        fleet.set_faults("back", [HANGING])
+        # By the real clock it is given the ordinary time once more, as is the healthy one.
+        site.environment["RETAIL_SENSORS_REQUEST_TIMEOUT_SECONDS"] = "10"
         connections = fleet.served("back").connections
         both = [
             subprocess.Popen([sys.executable, "-c", _PROCESS, run, START.isoformat()], cwd=ROOT, env=site.variables)
             for run in ("run a", "run b")
         ]
-        assert [process.wait(timeout=120) for process in both] == [0, 0]
+        assert [process.wait(timeout=240) for process in both] == [0, 0]
         assert fleet.served("back").connections - connections == 1
         assert site.fetch(STATE)[0][:2] == ("open", 4)
         assert site.outcomes("door") == {"ok": 48}

@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import re
-import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -29,9 +28,11 @@ from retail_sensors_tests.installations import (
     PASSWORD_VARIABLE,
     Site,
     drop_database,
+    free_ports,
     fresh_database,
     simulated,
     small_fleet,
+    within_an_hour,
 )
 
 # Around the hour that came twice in Lisbon; Mumbai's hours start at half past.
@@ -70,12 +71,6 @@ def registered(
 
 def hours(start: datetime, end: datetime) -> list[datetime]:
     return [start + timedelta(hours=hour) for hour in range(int((end - start) / timedelta(hours=1)))]
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # What is refused -------------------------------------------------------------------------------------------------------
@@ -133,7 +128,7 @@ def test_a_process_ends_with_the_code_and_without_a_traceback(registered: Site) 
 
 
 def test_a_database_that_is_down_is_one_sentence(tmp_path: Path) -> None:
-    port = closed_port()
+    port = free_ports(1)
     nowhere = Site(f"postgresql://somebody:s3cret@127.0.0.1:{port}/retail", tmp_path / "home")
     said = nowhere.process("collect", *RANGE)
     assert (said.code, said.out) == (3, "")
@@ -143,7 +138,7 @@ def test_a_database_that_is_down_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_storage_of_dagster_that_is_down_is_one_sentence(registered: Site) -> None:
-    port = closed_port()
+    port = free_ports(1)
     down = Site(
         registered.url,
         registered.home,
@@ -219,6 +214,7 @@ def check_records(site: Site, report: dict[str, object]) -> None:
         instance.dispose()
     assert {run.run_id for run in runs} == {run["run_id"] for run in report["runs"]}  # type: ignore[attr-defined]
     assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
+    assert all(run.tags.items() >= backfill.OF_THE_LOCATION.items() for run in runs)
     assert {run.job_name for run in runs} == {
         "public_holidays",
         "collect_hours",
@@ -281,7 +277,7 @@ def test_an_hour_collected_while_it_ran_is_not_in_when_it_is_over(site: Site, fl
 
 
 def test_the_running_hour_is_collected_as_it_stands(site: Site) -> None:
-    now = datetime.now(UTC)
+    now = within_an_hour()
     said = site.run("collect", "--from", f"{now - timedelta(hours=1):%Y-%m-%dT%H:00Z}", "--to", "2150-01-01", "--json")
     assert said.code == 0
     assert json.loads(said.out)["to"] == f"{now + timedelta(hours=1):%Y-%m-%dT%H:00:00+00:00}"
@@ -322,7 +318,7 @@ def test_the_progress_bar_goes_to_the_terminal_and_json_to_the_pipe(site: Site) 
             said = site.process("collect", *asked, "--json", stderr=of_command)
         finally:
             os.close(of_command)
-        bar = shown.result(10)
+        bar = shown.result(120)
     os.close(terminal)
     assert json.loads(said.out)["complete"] is True
     for words in ("asking cameras from 2025-10-26-00:00", "hourly figures", "daily figures", "6/6", "runs"):
@@ -364,9 +360,9 @@ def test_a_range_in_pieces_and_in_any_order_gives_the_same_figures(
         assert other.figures() == at_once
 
 
-def test_the_password_of_the_cameras_is_never_said(registered: Site) -> None:
-    wrong = Site(registered.url, registered.home, {PASSWORD_VARIABLE: "wr0ng"})
+def test_the_password_of_the_cameras_is_never_said(site: Site) -> None:
+    wrong = Site(site.url, site.home, {PASSWORD_VARIABLE: "wr0ng"})
     said = wrong.run("collect", "--from", "2025-10-26", "--to", "2025-10-26T01:00Z", "--camera", "lisbon")
     assert said.code == 1
-    for secret in ("wr0ng", DEFAULT_PASSWORD, str(make_url(registered.url).password)):
+    for secret in ("wr0ng", DEFAULT_PASSWORD, str(make_url(site.url).password)):
         assert secret not in said.out + said.err

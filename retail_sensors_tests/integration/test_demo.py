@@ -33,7 +33,7 @@ def final(site: Site) -> dict[str, set[str]]:
 
 def test_the_demo_shows_days_of_stores_and_changes_nothing_the_second_time(site: Site) -> None:
     port = free_ports(6)
-    first = site.process("demo", "--days", "2", "--port", str(port), timeout=300)
+    first = site.process("demo", "--days", "2", "--port", str(port), timeout=900)
     assert (first.code, first.err) == (0, "Playing an outage of yesterday, hour by hour ...\n")
     # A day of which only a part was asked for is not among them.
     assert "100%" in first.out
@@ -54,7 +54,7 @@ def test_the_demo_shows_days_of_stores_and_changes_nothing_the_second_time(site:
     told = outage_is_told(site, first.out)
 
     before = final(site)
-    second = site.process("demo", "--days", "2", "--port", str(port), timeout=300)
+    second = site.process("demo", "--days", "2", "--port", str(port), timeout=900)
     # Played once, told each time.
     assert (second.code, second.err) == (0, "")
     assert told in second.out

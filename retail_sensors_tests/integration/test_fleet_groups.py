@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,10 @@ def test_the_exported_fleet_is_the_registered_one_byte_for_byte(site: Site, tmp_
         "cannot be written (Is a directory); check the path and its rights."
     )
     assert not list(tmp_path.parent.glob("tmp*")), "nothing is left beside it"
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert "is a device or a pipe, which a file would take the place of" in refused(site, "export", pipe)
+    assert pipe.is_fifo()
     assert "password: env:RS_TEST_DOOR" in text
     before = site.fetch("SELECT count(*) FROM retail.fleet_changes")
     assert said(site, "add", copy).splitlines() == [

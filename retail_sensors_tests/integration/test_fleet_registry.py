@@ -285,9 +285,7 @@ def test_a_missing_secret_is_said_of_the_camera_and_stops_nobody(database: Datab
     registry.add(fleet())
     first, second = registry.cameras()
     assert first.credentials is None
-    assert first.credentials_error == (
-        "Camera chiado-1: The variable CHIADO_1 is not set; set it in the environment or in .env."
-    )
+    assert first.credentials_error == "The variable CHIADO_1 is not set; set it in the environment or in .env."
     assert second.credentials_error is None
 
 

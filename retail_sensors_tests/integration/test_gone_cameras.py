@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,10 +10,9 @@ import dagster as dg
 import pytest
 
 from retail_sensors.partitions import day_key, hour_key, range_tags
-from retail_sensors.simulator.switches import Fault, FaultKind
 from retail_sensors.storage.database import Database
 from retail_sensors.storage.fleet import FleetRegistry
-from retail_sensors_tests.installations import Site
+from retail_sensors_tests.installations import Site, meanwhile
 from retail_sensors_tests.integration.stored import utc
 from retail_sensors_tests.integration.test_sensors import Operator, fleet_at
 
@@ -91,17 +88,7 @@ def test_a_camera_that_is_removed_while_a_run_asks_it_costs_the_others_nothing(
     clock: list[datetime] = [NOW]
     with fleet_at(clock) as fleet:
         operator.site.register(fleet, by_the_hour=True)
-        fleet.set_faults("lisbon", [Fault(FaultKind.SLOW, delay_seconds=4)])
-
-        def remove() -> None:
-            give_up_at = time.monotonic() + 60
-            while not fleet.served("lisbon").connections and time.monotonic() < give_up_at:
-                time.sleep(0.01)
-            FleetRegistry(database).remove(["lisbon"], now=NOW)
-
-        remover = threading.Thread(target=remove)
-        remover.start()
-        assert operator.run("collect_hours", range_tags(hour_key(NOW - 2 * HOUR), hour_key(NOW)), NOW).success
-        remover.join()
+        with meanwhile(fleet, "lisbon", lambda: FleetRegistry(database).remove(["lisbon"], now=NOW)):
+            assert operator.run("collect_hours", range_tags(hour_key(NOW - 2 * HOUR), hour_key(NOW)), NOW).success
         assert operator.site.outcomes("mumbai-east") == {"ok": 2}
         assert [camera.name for camera in FleetRegistry(database).cameras()] == ["mumbai-east", "mumbai-west"]

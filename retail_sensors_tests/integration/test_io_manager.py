@@ -454,7 +454,7 @@ def test_two_runs_of_one_window_leave_the_rows_of_one_of_them(database: Database
 
     def write(camera: str) -> None:
         def frame(_: dg.AssetExecutionContext) -> pd.DataFrame:
-            barrier.wait(30)
+            barrier.wait(120)
             return frame_of(
                 HOURLY_ANALYTICS, *(hour(camera, NINE + minutes * timedelta(minutes=1)) for minutes in range(60))
             )
@@ -466,6 +466,6 @@ def test_two_runs_of_one_window_leave_the_rows_of_one_of_them(database: Database
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(240)
     left = database.fetch("SELECT sensor_id::text, count(*) FROM retail.hourly_analytics GROUP BY sensor_id")
     assert left in ([(cameras[0], 60)], [(cameras[1], 60)])

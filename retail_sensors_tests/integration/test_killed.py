@@ -46,7 +46,7 @@ HOURS = 6
 WINDOW = TimeWindow(START, START + timedelta(hours=HOURS))
 COLLECT = ("collect", "--from", WINDOW.start.isoformat(), "--to", WINDOW.end.isoformat())
 SEED = 4
-WAIT_SECONDS = 240.0
+WAIT_SECONDS = 600.0
 
 VOLATILE = (
     "updated_at",
@@ -171,7 +171,7 @@ def kill_between_data_and_event(site: Site) -> None:
             [table] = [name for name in COLLECTED if rows(site, name)]
             assert rows(site, table) == 3 * HOURS
             process.kill()
-            assert process.wait(10)
+            assert process.wait(WAIT_SECONDS)
             # Else the server would go on with the statement of a client that is gone.
             site.fetch(_ENDED, {"holder": second.info.backend_pid})
             until(lambda: not waiting(site, second)(), "the server goes on waiting")
@@ -260,7 +260,7 @@ def test_a_run_is_finished_although_its_worker_and_then_all_of_dagster_is_killed
         port = free_ports(1)
         up = ("up", "--detach", "--port", str(port))
         try:
-            assert site.process(*up, timeout=240).code == 0
+            assert site.process(*up, timeout=600).code == 0
             with held(site, "retail.people_counting_raw") as raw:
                 run = launched(site, f"http://127.0.0.1:{port}")
                 until(waiting(site, raw), "the run does not reach the raw table")
@@ -272,11 +272,11 @@ def test_a_run_is_finished_although_its_worker_and_then_all_of_dagster_is_killed
                     assert site.fetch(_RUNS)[0] == (run, "FAILURE")
                     kill(of_dagster(site))
             assert [status for _, status in site.fetch(_RUNS)] == ["FAILURE", "STARTED"]
-            assert site.process(*up, timeout=240).code == 0
+            assert site.process(*up, timeout=600).code == 0
             until(lambda: has_ended(site), "the run was not finished")
             assert [status for _, status in site.fetch(_RUNS)] == ["FAILURE", "FAILURE", "SUCCESS"]
         finally:
-            site.process("down", timeout=240)
+            site.process("down", timeout=600)
         assert processes_of(site.home) == []
         assert undisturbed.collect(WINDOW).report.is_complete
         expected = undisturbed.figures(("hourly_analytics", "store_hourly"))
@@ -325,7 +325,7 @@ def test_a_postgres_that_is_killed_in_mid_run_comes_back_and_the_run_is_made_goo
             assert (again.code, again.err) == (0, "")
         finally:
             stop.set()
-            keeper.join(30)
+            keeper.join(WAIT_SECONDS)
         assert undisturbed.collect(WINDOW).report.is_complete
         assert site.figures() == undisturbed.figures()
         found, expected = everything(site), everything(undisturbed)

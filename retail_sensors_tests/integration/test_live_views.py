@@ -16,6 +16,7 @@ from retail_sensors.storage.fleet import FleetRegistry
 from retail_sensors.storage.sqlfiles import sql_directory
 from retail_sensors.tables import DAILY_ANALYTICS, HOURLY_ANALYTICS, TABLES
 from retail_sensors.tables.alerts import ALERTS_GENERATED
+from retail_sensors_tests.installations import within_an_hour
 from retail_sensors_tests.integration.stored import day, hour, register, store, utc
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -27,6 +28,7 @@ def seen(database: Database, statement: str, **parameters: Any) -> list[tuple[An
 
 
 def today_of(database: Database) -> date:
+    within_an_hour()
     [(today,)] = database.fetch("SELECT (now() AT TIME ZONE 'Europe/Lisbon')::date")
     assert isinstance(today, date)
     return today
@@ -79,6 +81,62 @@ def test_periods_add_up_and_say_how_much_is_known(database: Database) -> None:
     assert (weekdays["sunday"], weekdays["friday"], "thursday" in weekdays) == (250, None, False)
 
 
+def test_a_period_that_runs_may_still_change(database: Database) -> None:
+    [door] = register(database, "door", zone="Europe/Lisbon")
+    today = today_of(database)
+    weeks = [today - timedelta(days=today.weekday() + back) for back in (0, 14)]
+    store(database, DAILY_ANALYTICS, *(day(door, monday + n * DAY) for monday in weeks for n in range(7)))
+    period = "SELECT data_date, is_provisional FROM retail.historical_analytics WHERE time_period = 'week' ORDER BY data_date"
+    assert seen(database, period) == [(weeks[1], False), (weeks[0], False)]
+    # Without its last day, that of this week is to come; that of the week before the last never came.
+    ((_,), *_) = seen(
+        database,
+        "DELETE FROM retail.daily_analytics WHERE date = ANY (%(last)s) RETURNING 1",
+        last=[monday + 6 * DAY for monday in weeks],
+    )
+    assert seen(database, period) == [(weeks[1], False), (weeks[0], True)]
+
+
+def test_an_hour_that_was_not_counted_is_no_period_and_has_no_peak(database: Database) -> None:
+    [door] = register(database, "door")
+    missing = hour(door, "2025-10-26T12:00", None, data_completeness=0.0, quality='{"counts": "missing"}')
+    store(database, HOURLY_ANALYTICS, missing)
+    assert seen(database, "SELECT visitors, peak_hour, periods_counted FROM retail.historical_analytics") == [
+        (None, None, 0)
+    ]
+
+
+def test_a_day_with_two_midnights_begins_at_the_first(database: Database) -> None:
+    """On the Azores clocks go back from one o'clock to midnight."""
+    [door] = register(database, "door", zone="Atlantic/Azores")
+    start = datetime(2025, 10, 26, tzinfo=UTC)
+    store(database, HOURLY_ANALYTICS, *(hour(door, start + n * HOUR, 1.0, visitors=1.0) for n in range(-24, 26)))
+    store(database, DAILY_ANALYTICS, *(day(door, date(2025, 10, n), float(hours)) for n, hours in ((25, 24), (26, 25))))
+    by_date = "SELECT date, hours_of_day, hours_asked FROM retail.camera_completeness ORDER BY date"
+    assert seen(database, by_date) == [(date(2025, 10, 25), 24, 24), (date(2025, 10, 26), 25, 25)]
+    days = "SELECT period_start, average_count FROM retail.historical_analytics WHERE time_period = 'day' ORDER BY data_date"
+    assert seen(database, days) == [(start - DAY, 1), (start, 1)]
+    [(hours,)] = seen(
+        database,
+        "SELECT count(*) FROM retail.historical_analytics WHERE time_period = 'hour' AND data_date = '2025-10-26'",
+    )
+    assert hours == 25
+
+
+def test_a_part_of_a_day_is_compared_with_no_whole_one(database: Database) -> None:
+    [door] = register(database, "door", zone="Europe/Lisbon")
+    today = today_of(database)
+    known = {1: 0.5, 2: 1.0, 3: 0.9, 8: 1.0, 9: 0.89, 10: 0.9}
+    store(
+        database,
+        DAILY_ANALYTICS,
+        *(day(door, today - back * DAY, 10.0, data_completeness=share) for back, share in known.items()),
+    )
+    columns = "visitors, visitors_prev_week, wow_change_percent"
+    rows = seen(database, f"SELECT {columns} FROM retail.mv_historical_comparison ORDER BY date DESC LIMIT 4")
+    assert rows[1:] == [(10, 10, None), (10, 10, None), (10, 10, 0)]
+
+
 def test_a_missing_day_is_no_day_without_visitors(database: Database) -> None:
     [door] = register(database, "door", zone="Europe/Lisbon")
     today = today_of(database)
@@ -111,6 +169,7 @@ def test_the_dashboard_is_of_now(database: Database) -> None:
         "UPDATE retail.counting_lines AS l SET role = 'internal' FROM retail.sensor_metadata AS m"
         " WHERE m.id = l.sensor_id AND m.sensor_name = 'old' RETURNING 1"
     )
+    within_an_hour()
     [(now,)] = database.fetch("SELECT now()")
     midnight = datetime.combine(now.astimezone(LISBON).date(), datetime.min.time(), LISBON).astimezone(UTC)
     hours = [midnight + n * HOUR for n in range(int((now - midnight) / HOUR))]

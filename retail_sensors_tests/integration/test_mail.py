@@ -73,7 +73,7 @@ def mailboxes() -> Mailboxes:
 @pytest.fixture
 def server(mailboxes: Mailboxes) -> Iterator[str]:
     """The host and port of a mail server that knows neither TLS nor passwords."""
-    controller = Controller(mailboxes, hostname="127.0.0.1", port=free_ports(1))
+    controller = Controller(mailboxes, hostname="127.0.0.1", port=free_ports(1), ready_timeout=PATIENT)
     controller.start()
     yield f"127.0.0.1:{controller.port}"
     controller.stop()
@@ -105,6 +105,7 @@ def strict_server(mailboxes: Mailboxes, tmp_path: Path) -> Iterator[str]:
         mailboxes,
         hostname="127.0.0.1",
         port=free_ports(1),
+        ready_timeout=PATIENT,
         tls_context=context,
         require_starttls=True,
         auth_required=True,

@@ -147,7 +147,7 @@ def test_many_processes_may_upgrade_at_once(empty: NewDatabase) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(240)
     head = migrations.head()
     assert sorted(outcomes, key=str) == sorted([(None, head)] + [(head, head)] * 3, key=str)
 
@@ -173,6 +173,29 @@ def test_a_database_of_a_newer_version_is_left_alone(empty: NewDatabase) -> None
         migrations.upgrade(database)
     assert dump(database) == before
     assert migrations.current(database) == "9999"
+
+
+def test_a_role_that_may_not_know_the_revision_is_told(empty: NewDatabase) -> None:
+    database = empty()
+    migrations.upgrade(database)
+    name = f"stranger_{uuid.uuid4().hex[:8]}"
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE ROLE {name} LOGIN")
+    url = make_url(database.url).set(username=name).render_as_string(hide_password=False)
+    stranger = Database(Settings(database_url=url))
+    try:
+        with pytest.raises(
+            ConfigurationError, match=r"cannot be read \(permission denied for table retail_alembic_version"
+        ):
+            migrations.current(stranger)
+        with pytest.raises(
+            DatabaseUnavailableError, match=r"\(permission denied for table retail_alembic_version\); it was left"
+        ):
+            migrations.upgrade(stranger)
+    finally:
+        stranger.dispose()
+        with database.transaction() as connection, connection.cursor() as cursor:
+            cursor.execute(f"DROP ROLE {name}")
 
 
 def test_a_server_that_is_not_there_is_a_sentence() -> None:
@@ -360,12 +383,12 @@ def old_server() -> Iterator[str]:
         yield url
     finally:
         server.send_signal(signal.SIGINT)
-        server.wait(30)
+        server.wait(240)
         shutil.rmtree(folder)
 
 
 def _await_answer(url: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while True:
         try:
             return _administer(url, sql.SQL("SELECT 1").format())

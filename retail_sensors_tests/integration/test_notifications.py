@@ -146,7 +146,11 @@ def tell(site: Site, now: datetime, seconds: float = 60.0) -> tuple[dict[str, An
         clock, database = Standing(at=now.isoformat()), DatabaseResource()
         result = dg.materialize(
             [notifications],
-            resources={"notifier": NotifierResource(database=database, clock=clock, webhook_seconds=seconds)},
+            resources={
+                "notifier": NotifierResource(
+                    database=database, clock=clock, webhook_seconds=seconds, apprise_seconds=300.0
+                )
+            },
         )
     [event] = result.get_asset_materialization_events()
     [check] = result.get_asset_check_evaluations()

@@ -403,7 +403,7 @@ def test_a_reader_is_waited_for_briefly_and_not_pushed_aside(
         running.start()
         running.join(1.5)
         assert running.is_alive()
-    running.join(60)
+    running.join(240)
     assert [one.rows for one in found] == [4]
 
 

@@ -341,6 +341,7 @@ def test_the_reason_of_a_failed_run_is_one_sentence(
             run_failure(context)
         (line,) = capfd.readouterr().err.strip().splitlines()
         assert line.endswith(f"Run {result.run_id} of breaking failed: ValueError: the disk is full")
+        assert instance.all_logs(result.run_id)[-1].message == "Why it failed: ValueError: the disk is full"
 
 
 def test_the_sensors_run_by_themselves() -> None:

@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -36,6 +35,7 @@ from retail_sensors.simulator.fleet import (
 )
 from retail_sensors.simulator.switches import Fault, FaultKind, Switches
 from retail_sensors.simulator.traffic import Generated
+from retail_sensors_tests.installations import free_ports
 
 NOW = datetime(2026, 3, 6, 15, 30, tzinfo=UTC)
 PEOPLE = "/dataloader.cgi?dw=vcalogcsv&report_type=0&linetype=31&statistics_type=3&time_start=2026-03-05-00:00:00"
@@ -58,15 +58,24 @@ def serving(*cameras: SimulatedCamera, latency_seconds: float = 0.0, seed: int =
 def get(
     fleet: SimulatedFleet, name: str = "door", target: str = PEOPLE, headers: dict[str, str] = BASIC
 ) -> tuple[int, http.client.HTTPMessage, bytes]:
-    with closing(http.client.HTTPConnection(*fleet.address(name), timeout=5)) as connection:
+    with closing(http.client.HTTPConnection(*fleet.address(name), timeout=60)) as connection:
         connection.request("GET", target, headers=headers)
         response = connection.getresponse()
         return response.status, response.headers, response.read()
 
 
+@contextmanager
+def asked(fleet: SimulatedFleet, name: str = "door") -> Iterator[socket.socket]:
+    """A connection on which a question was sent and nothing read yet."""
+    with socket.create_connection(fleet.address(name), timeout=60) as raw:
+        head = f"GET {PEOPLE} HTTP/1.1\r\nHost: a\r\nAuthorization: {BASIC['Authorization']}\r\n"
+        raw.sendall(f"{head}Connection: close\r\n\r\n".encode())
+        yield raw
+
+
 def test_answers_keep_their_connection_and_are_counted() -> None:
     with serving(camera(), camera("other")) as fleet:
-        with closing(http.client.HTTPConnection(*fleet.address("door"), timeout=5)) as connection:
+        with closing(http.client.HTTPConnection(*fleet.address("door"), timeout=60)) as connection:
             for target in (PEOPLE, HEAT, ALARM, PEOPLE):
                 connection.request("GET", target, headers=BASIC)
                 response = connection.getresponse()
@@ -82,7 +91,7 @@ def test_answers_keep_their_connection_and_are_counted() -> None:
 
 def test_requests_in_pieces_and_requests_in_one_go() -> None:
     request = f"GET {ALARM} HTTP/1.1\r\nHost: a\r\nAuthorization: {BASIC['Authorization']}\r\n"
-    with serving(camera()) as fleet, socket.create_connection(fleet.address("door"), timeout=5) as raw:
+    with serving(camera()) as fleet, socket.create_connection(fleet.address("door"), timeout=60) as raw:
         for piece in (request[:10], request[10:]):
             raw.sendall(piece.encode())
             time.sleep(0.01)
@@ -122,14 +131,12 @@ def test_digest_login_as_an_independent_client_speaks_it() -> None:
 
 
 def test_latency_and_concurrency_are_seen() -> None:
-    with serving(camera(), latency_seconds=0.15) as fleet:
+    with serving(camera(), latency_seconds=0.5) as fleet:
         started = time.monotonic()
-        threads = [threading.Thread(target=get, args=(fleet,)) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert time.monotonic() - started >= 0.15
+        with asked(fleet) as one, asked(fleet) as two, asked(fleet) as three:
+            for raw in (one, two, three):
+                assert raw.recv(12) == b"HTTP/1.1 200"
+        assert time.monotonic() - started >= 0.5
         assert fleet.served("door").max_in_flight == 3
         assert fleet.served("door").in_flight == 0
 
@@ -188,7 +195,7 @@ def test_faults_that_cut_the_answer() -> None:
         fleet.set_faults("door", [Fault(FaultKind.TRUNCATED, has_length=False)])
         assert get(fleet)[2] == good[: len(good) // 2]
         fleet.set_faults("door", [Fault(FaultKind.RESET_MID_BODY)])
-        with closing(http.client.HTTPConnection(*fleet.address("door"), timeout=5)) as connection:
+        with closing(http.client.HTTPConnection(*fleet.address("door"), timeout=60)) as connection:
             connection.request("GET", PEOPLE, headers=BASIC)
             response = connection.getresponse()
             assert response.read(100) == good[:100]
@@ -198,7 +205,7 @@ def test_faults_that_cut_the_answer() -> None:
 
 def test_an_endless_body_ends_with_its_reader_and_leaves_time_for_others() -> None:
     with serving(camera(faults=[Fault(FaultKind.ENDLESS)]), camera("other")) as fleet:
-        with closing(http.client.HTTPConnection(*fleet.address("door"), timeout=5)) as connection:
+        with closing(http.client.HTTPConnection(*fleet.address("door"), timeout=60)) as connection:
             connection.request("GET", PEOPLE, headers=BASIC)
             response = connection.getresponse()
             assert response.headers["Content-Length"] is None
@@ -209,15 +216,17 @@ def test_an_endless_body_ends_with_its_reader_and_leaves_time_for_others() -> No
 
 
 def test_a_slow_answer_is_the_right_one_and_holds_up_nobody_else() -> None:
-    with serving(camera(faults=[Fault(FaultKind.SLOW, delay_seconds=0.3)]), camera("other")) as fleet:
+    with serving(camera(faults=[Fault(FaultKind.SLOW, delay_seconds=600)]), camera("other")) as fleet:
+        with asked(fleet) as waits:
+            wait_until(lambda: fleet.served("door").in_flight == 1)
+            assert get(fleet, "other")[0] == 200
+            waits.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                waits.recv(1)
+        fleet.set_faults("door", [Fault(FaultKind.SLOW, delay_seconds=0.3)])
         started = time.monotonic()
-        thread = threading.Thread(target=get, args=(fleet,))
-        thread.start()
-        assert get(fleet, "other")[0] == 200
-        assert time.monotonic() - started < 0.3
         assert get(fleet)[2] == fleet.cameras["door"].answer(PEOPLE, NOW).body
         assert time.monotonic() - started >= 0.3
-        thread.join()
 
 
 def test_a_refusing_camera_does_not_listen_and_comes_back_on_its_port() -> None:
@@ -225,7 +234,7 @@ def test_a_refusing_camera_does_not_listen_and_comes_back_on_its_port() -> None:
     fleet = SimulatedFleet([camera()], clock=lambda: now[0])
     with running(fleet):
         address = fleet.address("door")
-        keeper = socket.create_connection(address, timeout=5)
+        keeper = socket.create_connection(address, timeout=60)
         with keeper:
             fleet.set_faults("door", [Fault(FaultKind.REFUSED)])
             with pytest.raises(ConnectionRefusedError):
@@ -242,6 +251,19 @@ def test_a_refusing_camera_does_not_listen_and_comes_back_on_its_port() -> None:
         wait_until(lambda: not is_refused(fleet))
         assert get(fleet)[0] == 200
         assert fleet.address("door") == address
+
+
+def test_the_port_of_a_refusing_camera_is_given_to_nobody() -> None:
+    with serving(camera()) as fleet:
+        address = fleet.address("door")
+        fleet.set_faults("door", [Fault(FaultKind.REFUSED)])
+        with closing(socket.socket()) as other, pytest.raises(OSError, match="already in use"):
+            other.bind(address)
+        with pytest.raises(ConnectionRefusedError):
+            get(fleet)
+    with closing(socket.socket()) as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(address)
 
 
 def test_faults_start_refused_and_hit_only_their_endpoint() -> None:
@@ -315,10 +337,7 @@ def test_the_fleet_file_says_what_the_registry_reads() -> None:
 
 
 def test_many_cameras_on_addresses_of_their_own() -> None:
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    cameras = uniform_cameras(300, "Europe/Lisbon", port)
+    cameras = uniform_cameras(300, "Europe/Lisbon", free_ports(1))
     assert (cameras[253].host, cameras[254].host) == ("127.1.0.254", "127.1.1.1")
     fleet = SimulatedFleet(cameras[200:], clock=lambda: NOW)
     with running(fleet):
@@ -382,12 +401,12 @@ def test_the_command_serves_a_recording_until_it_is_told_to_stop(tmp_path: Path)
         entry = yaml.safe_load(file.read_text())["cameras"][0]
         assert (entry["name"], entry["host"], str(entry["port"])) == ("South", *address.groups())
         question = PEOPLE.replace("2026-03-05", "2026-03-01")
-        answer = httpx.get(f"http://{address[1]}:{address[2]}{question}", auth=("admin", DEFAULT_PASSWORD))
+        answer = httpx.get(f"http://{address[1]}:{address[2]}{question}", auth=("admin", DEFAULT_PASSWORD), timeout=60)
         # The recorded Sunday, the last of its week, is played on Sunday 2026-03-01.
         assert answer.text.splitlines()[1].startswith("2026/03/01 00:00:00,2026/03/01 00:59:59,288,0,288,288,0,288,")
         assert "Total - In" in answer.text
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert "Stopped after 1 requests." in process.stdout.read()
     finally:
         process.kill()
@@ -405,7 +424,7 @@ def is_refused(fleet: SimulatedFleet) -> bool:
     return False
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 5.0) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline

@@ -42,11 +42,11 @@ def test_a_backfill_from_the_ui_gives_what_collect_gives(
         site.register(fleet, by_the_hour=True)
         port = free_ports(1)
         try:
-            assert site.process("up", "--detach", "--port", str(port), timeout=240).code == 0
+            assert site.process("up", "--detach", "--port", str(port), timeout=600).code == 0
             runs = backfill(f"http://127.0.0.1:{port}")
         finally:
             kill_the_supervisor(site)
-            said = site.process("down", timeout=240)
+            said = site.process("down", timeout=600)
         # The children of a supervisor that was killed are found and ended.
         assert said.out == "Stopped: Dagster\n"
         assert processes_of(site.home) == []
@@ -87,7 +87,7 @@ def backfill(url: str) -> list[dict[str, Any]]:
     assets = [*COLLECTED, "vca_alarm_status", *HOURLY, "queue_performance_daily", "daily_analytics", "store_daily"]
     parameters = {"partitionNames": KEYS, "assetSelection": [{"path": [name]} for name in assets]}
     launched = graphql(url, LAUNCH, params=parameters)["launchPartitionBackfill"]
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 900
     while True:
         found = graphql(url, RUNS, id=launched["backfillId"])["partitionBackfillOrError"]
         runs = [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in found["runs"]]

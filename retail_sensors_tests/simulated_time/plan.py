@@ -57,7 +57,7 @@ class Episode:
     def fault(self, start: datetime) -> Fault:
         """The simulator's fault of a week that starts then."""
         return Fault(
-            self.kind, start=start + self.start, end=start + self.end, delay_seconds=30.0, offset_seconds=300.0
+            self.kind, start=start + self.start, end=start + self.end, delay_seconds=600.0, offset_seconds=300.0
         )
 
 
@@ -70,7 +70,7 @@ def _first_day() -> list[Episode]:
     return [
         _outage("east", FaultKind.REFUSED, _at(0, "10:11"), _at(0, "12:23")),
         _outage("south", FaultKind.REFUSED, _at(0, "10:13"), _at(0, "23:00")),
-        _outage("west", FaultKind.SLOW, _at(0, "10:16"), _at(0, "11:04")),
+        _outage("west", FaultKind.SLOW, _at(0, "10:16"), _at(0, "10:48")),
         _outage("side", FaultKind.GARBAGE, _at(0, "10:18"), _at(0, "11:06")),
         Episode("north", FaultKind.COUNTER_RESET, _at(0, "13:32"), _at(0, "13:33"), None, None, None),
         Episode(

@@ -364,7 +364,7 @@ def estate(**changes: Any) -> Roster:
     """Lisbon, open 10 to 20 on weekdays, with a camera `door`."""
     return roster(
         [store("Lisbon", "Europe/Lisbon", capacity=200, opening=WEEKDAYS)],
-        [camera("door", "Lisbon", created_at=utc("2026-01-01T00:00"), **changes)],
+        [camera("door", "Lisbon", **{"created_at": utc("2026-01-01T00:00"), **changes})],
         {"door": ["entrance"]},
     )
 
@@ -735,6 +735,12 @@ def test_a_store_that_has_not_counted_at_all_says_at_least() -> None:
     assert fresh.value == 0.0
     [off] = seen_of("minutes_without_counts", store_hours=hours, places=estate(is_active=False))
     assert (off.value, off.ended) == (None, NONE_SWITCHED_ON)
+
+
+def test_a_new_store_is_without_counts_from_its_registration_on() -> None:
+    hours = typed(STORE_HOURLY, [hour(f"2026-02-03T{at}:00", counts="missing") for at in (10, 11, 12, 13, 14)])
+    [new] = seen_of("minutes_without_counts", store_hours=hours, places=estate(created_at=utc("2026-02-03T14:10")))
+    assert (new.value, new.seen_from) == (20.0, utc("2026-02-03T14:10"))
 
 
 def test_no_source_tells_of_nothing_wrong() -> None:

@@ -16,7 +16,7 @@ BEGIN
   -- A load that equals the lanes in decimals falls short of them in binary, and would wait for ever.
   IF NOT (p_load >= 0 AND p_load < (1 - 1e-9) * p_lanes AND p_lanes <= 1e6) THEN
     RETURN NULL;
-  ELSIF p_load = 0 THEN
+  ELSIF p_load < 1e-100 THEN
     RETURN 0;
   END IF;
   IF v_rest > 0 THEN
@@ -49,6 +49,10 @@ BEGIN
   END IF;
   FOR n IN 1 .. floor(p_lanes)::integer LOOP
     v_blocked := p_load * v_blocked / (v_rest + n + p_load * v_blocked);
+    -- A number that is too small for its kind is an error to Postgres: so many lanes for so few people, nobody waits.
+    IF v_blocked < 1e-200 THEN
+      RETURN 0;
+    END IF;
   END LOOP;
   RETURN least(v_blocked / (1 - p_load / p_lanes * (1 - v_blocked)), 1);
 END

@@ -4,7 +4,8 @@
 -- shared by several such regions is not known. An unknown id, or a region of another role, gives no row; a region 5, and
 -- p_at that is no instant, is an error.
 -- queue_length is the mean number waiting, queue_velocity customers served a minute; NULL with its reason, as queueing.py has them,
--- and several_queue_regions, no_ended_hour. analysis_type says where the numbers come from: model (formulas) or hybrid (learnt).
+-- and several_queue_regions, no_ended_hour, part_of_store (you were granted cameras of it and not the store). analysis_type says
+-- where the numbers come from: model (formulas) or hybrid (learnt).
 
 CREATE OR REPLACE FUNCTION retail.estimate_queue_metrics(
   p_store_id uuid DEFAULT NULL, p_queue_region integer DEFAULT NULL, p_sensor_id uuid DEFAULT NULL, p_at timestamptz DEFAULT now())
@@ -29,8 +30,20 @@ BEGIN
     SELECT s.id, NULL::uuid, NULL::integer, q.hour_start, q.analysis_type, q.arrivals, q.lanes, q.predicted_queue_length,
       q.estimated_wait_time_minutes, q.queue_velocity, q.wait_probability, q.share_within_target, q.is_overloaded,
       q.recommended_open_lanes, retail.lanes_advice(q.recommended_open_lanes, q.lanes, q.lanes_source = 'roster'),
-      CASE WHEN q.store_id IS NULL THEN 'no_ended_hour' ELSE q.quality ->> 'estimated_wait_time_minutes' END
+      CASE WHEN own.is_part THEN 'part_of_store' WHEN q.store_id IS NULL THEN 'no_ended_hour'
+        ELSE q.quality ->> 'estimated_wait_time_minutes' END
     FROM retail.stores AS s
+    CROSS JOIN LATERAL (
+      -- Grants that a user sees are his own; whom no policy binds sees every camera.
+      SELECT row_security_active('retail.stores') AND EXISTS (
+          SELECT FROM retail.user_sensor_access AS g
+          JOIN retail.sensor_metadata AS o ON o.id = g.sensor_id
+          WHERE o.store_id = s.id AND g.user_id = (SELECT retail.current_user_id()))
+        AND NOT EXISTS (
+          SELECT FROM retail.user_sensor_access AS g
+          WHERE (g.store_id = s.id OR g.organization_id = s.organization_id)
+            AND g.user_id = (SELECT retail.current_user_id())) AS is_part
+    ) AS own
     LEFT JOIN LATERAL (
       SELECT a.*
       FROM retail.queue_analytics AS a
@@ -44,10 +57,12 @@ BEGIN
   SELECT s.id, m.id, r.region_number, h.hour_start, 'model'::text, a.arrivals, l.lanes, a.arrivals / 60 * f.wait, f.wait,
     -- least() alone leaves NULL out.
     CASE WHEN a.arrivals IS NOT NULL AND l.lanes IS NOT NULL THEN least(a.arrivals / 60, l.lanes * t.rate) END, f.probability,
-    1 - f.probability * exp(-t.rate * (l.lanes - a.load) * t.minutes),
+    -- Beyond 700 exp() underflows, which Postgres takes for an error.
+    1 - f.probability * exp(greatest(-t.rate * (l.lanes - a.load) * t.minutes, -700)),
     f.is_overloaded, needed.lanes, retail.lanes_advice(needed.lanes, l.lanes, l.is_rostered AND needed.lanes > 0),
     CASE
       WHEN h.hour_start IS NULL THEN 'no_ended_hour'
+      WHEN own.is_part THEN 'part_of_store'
       WHEN a.arrivals IS NULL THEN 'no_queue_input'
       WHEN others.queue_regions > 1 THEN 'several_queue_regions'
       WHEN l.lanes IS NULL THEN 'no_lanes'
@@ -57,6 +72,17 @@ BEGIN
   FROM retail.region_configurations AS r
   JOIN retail.sensor_metadata AS m ON m.id = r.sensor_id
   JOIN retail.stores AS s ON s.id = m.store_id
+  CROSS JOIN LATERAL (
+    -- Grants that a user sees are his own; whom no policy binds sees every camera.
+    SELECT row_security_active('retail.stores') AND EXISTS (
+        SELECT FROM retail.user_sensor_access AS g
+        JOIN retail.sensor_metadata AS o ON o.id = g.sensor_id
+        WHERE o.store_id = s.id AND g.user_id = (SELECT retail.current_user_id()))
+      AND NOT EXISTS (
+        SELECT FROM retail.user_sensor_access AS g
+        WHERE (g.store_id = s.id OR g.organization_id = s.organization_id)
+          AND g.user_id = (SELECT retail.current_user_id())) AS is_part
+  ) AS own
   LEFT JOIN retail.store_service AS v ON v.store_id = s.id
   -- What holds for a store that does not say how fast a lane is (tables/queues.py).
   CROSS JOIN LATERAL (
@@ -111,7 +137,7 @@ BEGIN
     FROM (SELECT retail.erlang_c(a.load, l.lanes)) AS e (probability)
   ) AS f
   CROSS JOIN LATERAL (
-    SELECT CASE WHEN a.arrivals IS NULL THEN NULL WHEN a.arrivals = 0 AND NOT h.is_open THEN 0
+    SELECT CASE WHEN a.arrivals IS NULL OR own.is_part THEN NULL WHEN a.arrivals = 0 AND NOT h.is_open THEN 0
       ELSE retail.lanes_needed(a.load, t.rate, t.minutes, t.share) END AS lanes
   ) AS needed
   WHERE r.role = 'queue'

@@ -1,4 +1,5 @@
--- What the database itself refuses: shares outside 0 to 1, changes of less than -100 %, numbers that are none. How long alerts, inputs,
+-- What the database itself refuses: shares outside 0 to 1, changes of less than -100 %, numbers that are none, numbers and instants of
+-- stores' own people that are none of a shop. How long alerts, inputs,
 -- models and changes of the fleet are kept. Names of tenants are kept out of statistics. Functions and views stand in files of
 -- their own.
 
@@ -58,6 +59,34 @@ $$;
 UPDATE retail.alert_rules
 SET warning_threshold = 8, description = 'A camera that is asked has not answered for eight minutes.'
 WHERE rule_name = 'camera_offline' AND store_id IS NULL AND warning_threshold = 10;
+
+-- What a store's own people write goes into runs about all stores: a value that no run can reckon with would stop those of others.
+ALTER TABLE retail.pos_transactions
+  ADD CONSTRAINT hour_start_is_in_the_years_2000_to_2100 CHECK (hour_start >= '1999-12-31Z' AND hour_start < '2101-01-02Z'),
+  ADD CONSTRAINT updated_at_is_in_the_years_2000_to_2100 CHECK (updated_at >= '1999-12-31Z' AND updated_at < '2101-01-02Z'),
+  ADD CONSTRAINT transactions_are_under_a_million CHECK (transactions < 1000000),
+  ADD CONSTRAINT sales_have_at_most_12_digits CHECK (sales < 1000000000000),
+  ADD CONSTRAINT units_have_at_most_12_digits CHECK (units < 1000000000000);
+ALTER TABLE retail.staff_hours
+  ADD CONSTRAINT hour_start_is_in_the_years_2000_to_2100 CHECK (hour_start >= '1999-12-31Z' AND hour_start < '2101-01-02Z'),
+  ADD CONSTRAINT updated_at_is_in_the_years_2000_to_2100 CHECK (updated_at >= '1999-12-31Z' AND updated_at < '2101-01-02Z'),
+  ADD CONSTRAINT staff_has_at_most_12_digits CHECK (staff < 1000000000000),
+  ADD CONSTRAINT lanes_open_have_at_most_12_digits CHECK (lanes_open < 1000000000000);
+ALTER TABLE retail.weather_hourly
+  ADD CONSTRAINT hour_start_is_in_the_years_2000_to_2100 CHECK (hour_start >= '1999-12-31Z' AND hour_start < '2101-01-02Z'),
+  ADD CONSTRAINT updated_at_is_in_the_years_2000_to_2100 CHECK (updated_at >= '1999-12-31Z' AND updated_at < '2101-01-02Z');
+ALTER TABLE retail.queue_ground_truth
+  ADD CONSTRAINT hour_start_is_in_the_years_2000_to_2100 CHECK (hour_start >= '1999-12-31Z' AND hour_start < '2101-01-02Z'),
+  ADD CONSTRAINT updated_at_is_in_the_years_2000_to_2100 CHECK (updated_at >= '1999-12-31Z' AND updated_at < '2101-01-02Z'),
+  ADD CONSTRAINT queue_length_has_at_most_12_digits CHECK (actual_queue_length < 1000000000000),
+  ADD CONSTRAINT wait_has_at_most_12_digits CHECK (actual_wait_minutes < 1000000000000);
+ALTER TABLE retail.store_subdivisions
+  ADD CONSTRAINT updated_at_is_in_the_years_2000_to_2100 CHECK (updated_at >= '1999-12-31Z' AND updated_at < '2101-01-02Z');
+ALTER TABLE retail.store_service
+  ADD CONSTRAINT updated_at_is_in_the_years_2000_to_2100 CHECK (updated_at >= '1999-12-31Z' AND updated_at < '2101-01-02Z'),
+  ADD CONSTRAINT service_rate_is_a_thousandth_to_a_thousand CHECK (service_rate_per_minute BETWEEN 0.001 AND 1000),
+  ADD CONSTRAINT target_minutes_are_at_most_a_day CHECK (target_minutes <= 1440),
+  ADD CONSTRAINT star_target_is_a_thousandth_to_a_million CHECK (star_target BETWEEN 0.001 AND 1000000);
 
 INSERT INTO retail.retention_policies (table_name, action, days_to_keep, description) VALUES
   ('alerts_generated', 'archive', 1095, 'Alerts, from their end, with what people did about them; an open one never goes.'),

@@ -17,7 +17,8 @@ FROM retail.daily_analytics AS d
 JOIN retail.sensor_metadata AS m ON m.id = d.sensor_id
 JOIN retail.stores AS s ON s.id = m.store_id
 CROSS JOIN LATERAL (
-  SELECT d.date::timestamp AT TIME ZONE s.timezone AS starts_at, (d.date + 1)::timestamp AT TIME ZONE s.timezone AS ends_at
+  SELECT retail.local_instant(d.date::timestamp, s.timezone) AS starts_at,
+    retail.local_instant((d.date + 1)::timestamp, s.timezone) AS ends_at
 ) AS w
 CROSS JOIN LATERAL (
   SELECT

@@ -5,7 +5,8 @@ CREATE OR REPLACE VIEW retail.mv_historical_comparison WITH (security_invoker = 
 SELECT
   c.sensor_id, c.sensor_name, c.store_id, c.date, c.visitors, c.conversion_rate, c.dwell_time,
   c.visitors_7d_avg, c.conversion_7d_avg, c.dwell_7d_avg, c.days_in_7d_avg, c.visitors_prev_week,
-  (100 * (c.visitors - c.visitors_prev_week) / nullif(c.visitors_prev_week, 0))::double precision AS wow_change_percent,
+  CASE WHEN c.data_completeness >= 0.9 AND c.completeness_prev_week >= 0.9 THEN
+    (100 * (c.visitors - c.visitors_prev_week) / nullif(c.visitors_prev_week, 0))::double precision END AS wow_change_percent,
   CASE
     WHEN c.visitors_7d_avg > 1.1 * c.visitors_7d_before THEN 'up'
     WHEN c.visitors_7d_avg < 0.9 * c.visitors_7d_before THEN 'down'
@@ -21,7 +22,9 @@ FROM (
     avg(d.overall_conversion_rate) OVER week AS conversion_7d_avg,
     avg(d.avg_dwell_time_minutes) OVER week AS dwell_7d_avg,
     (count(d.total_visitors) OVER week)::integer AS days_in_7d_avg,
+    d.data_completeness,
     lag(d.total_visitors, 7) OVER days AS visitors_prev_week,
+    lag(d.data_completeness, 7) OVER days AS completeness_prev_week,
     (avg(d.total_visitors) OVER (days ROWS BETWEEN 13 PRECEDING AND 7 PRECEDING))::double precision AS visitors_7d_before
   FROM retail.sensor_metadata AS m
   JOIN retail.stores AS s ON s.id = m.store_id

@@ -50,7 +50,7 @@ CROSS JOIN LATERAL (
     (array_agg(to_char(h.hour_start AT TIME ZONE s.timezone, 'HH24:MI') ORDER BY h.visitors DESC, h.hour_start)
       FILTER (WHERE h.visitors > 0))[1] AS peak_hour
   FROM retail.hourly_analytics AS h
-  WHERE h.sensor_id = m.id AND h.hour_start >= t.date::timestamp AT TIME ZONE s.timezone AND h.hour_start <= now()
+  WHERE h.sensor_id = m.id AND h.hour_start >= retail.local_instant(t.date::timestamp, s.timezone) AND h.hour_start <= now()
 ) AS d
 LEFT JOIN retail.camera_health AS c ON c.sensor_id = m.id
 WHERE m.is_active;

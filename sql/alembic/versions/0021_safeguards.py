@@ -20,6 +20,8 @@ _FUNCTIONS = (
     "guard_tables",
     "incomplete_beta",
     "is_time_zone",
+    "is_user_of_every_sensor",
+    "is_user_of_most_stores",
     "lanes_advice",
     "lanes_needed",
     "local_instant",
@@ -40,12 +42,20 @@ _FUNCTIONS = (
     "stores_of_user",
     "touch_updated_at",
 )
+_VIEWS = (
+    "camera_completeness",
+    "historical_analytics",
+    "mv_historical_comparison",
+    "mv_realtime_dashboard",
+    "table_sizes",
+)
 
 
 def upgrade() -> None:
     for function in _FUNCTIONS:
         run_sql_file(f"functions/{function}.sql")
-    run_sql_file("views/table_sizes.sql")
+    for view in _VIEWS:
+        run_sql_file(f"views/{view}.sql")
     run_sql_file("migrations/0021_safeguards.sql")
     op.execute("SELECT retail.guard_tables()")
 
