@@ -146,6 +146,31 @@ def test_what_is_younger_than_the_limit_stays(database: Database, instance: dg.D
     assert {found.run_id for found in instance.get_runs()} == {run, again}
 
 
+def test_of_ended_runs_only_what_checks_found_is_kept(database: Database, instance: dg.DagsterInstance) -> None:
+    @dg.asset_check(asset=counted)
+    def complete() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=True)
+
+    def records() -> list[tuple[str, str]]:
+        return database.fetch("SELECT run_id, execution_status FROM dagster.asset_check_executions ORDER BY id")
+
+    job = dg.Definitions(
+        [counted],
+        asset_checks=[complete],
+        jobs=[dg.define_asset_job("count", [counted])],
+        executor=dg.in_process_executor,
+    ).resolve_job_def("count")
+    tags = range_tags(KEYS[0], KEYS[2])
+    ended = [job.execute_in_process(instance=instance, tags=tags).run_id for _ in range(2)]
+    begun = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED).run_id
+    of_ended, of_begun = [(run, "PLANNED") for run in ended], [row for row in records() if row[0] == begun]
+    assert set(of_ended) < set(records())
+    assert set(of_begun) == {(begun, "PLANNED")}
+
+    prune(database, datetime.now(UTC) - timedelta(days=1))
+    assert records() == [*((run, "SUCCEEDED") for run in ended), *of_begun]
+
+
 def test_old_output_goes_and_newer_output_stays(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     old, new = "0fa80c2c-7bf7-4029-bb5b-654938490745", "10ae4fbd-5ecf-48ab-bbb0-2b06058a73de"

@@ -49,9 +49,15 @@ WHERE r.create_timestamp < %(before)s
   AND NOT EXISTS (SELECT FROM event_logs AS e WHERE e.run_id = r.run_id)
 
 -- name: delete_old_check_records
--- Records of asset checks of before :before, planned or evaluated; the newest of each check is its status.
+-- Records of asset checks of before :before, and what ended runs planned for each of their partitions and did not evaluate by itself;
+-- the newest of each check is its status.
 WITH newest AS MATERIALIZED (
   SELECT max(id) AS id FROM asset_check_executions GROUP BY asset_key, check_name
 )
 DELETE FROM asset_check_executions AS c
-WHERE c.create_timestamp < %(before)s AND NOT EXISTS (SELECT FROM newest AS n WHERE n.id = c.id)
+WHERE NOT EXISTS (SELECT FROM newest AS n WHERE n.id = c.id)
+  AND (
+    c.create_timestamp < %(before)s
+    OR c.execution_status = 'PLANNED'
+      AND EXISTS (SELECT FROM runs AS r WHERE r.run_id = c.run_id AND r.status IN ('SUCCESS', 'FAILURE', 'CANCELED'))
+  )
