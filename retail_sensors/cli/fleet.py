@@ -223,11 +223,11 @@ def export(
 
 def _write_whole(file: Path, text: str) -> None:
     """Writes the file at once: a former one stays until the new one is complete."""
-    if file.exists() and not (file.is_file() or file.is_dir()):
-        raise ConfigurationError(
-            f"{file} is a device or a pipe, which a file would take the place of; name a file, or none for standard output."
-        )
     try:
+        if file.exists() and not (file.is_file() or file.is_dir()):
+            raise ConfigurationError(
+                f"{file} is a device or a pipe, which a file would take the place of; name a file, or none for standard output."
+            )
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, delete=False) as fresh:
             fresh.write(text)
         try:

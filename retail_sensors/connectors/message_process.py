@@ -56,16 +56,22 @@ class Guard:
 class Heard(logging.Handler):
     """What is learned while Apprise works, and nothing of its words: they may hold the address.
 
-    `status`: the HTTP status that it tells of. `said`: the first error that it met, in words of ours. `taken`, `missed`: for how many
-    of its recipients a mail was taken, and for how many not. `refused`: what the server answered to those that it refused.
+    `status`: the HTTP status that it tells of. `said`: the first error that it met, in words of ours. `asked`: the recipients of all
+    mails that a server was given, each once, however many he was to get. `taken`: those for whom one was taken.
     """
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
         self.status: str | None = None
         self.said: str | None = None
-        self.taken = self.missed = 0
-        self.refused: list[Answer] = []
+        self.asked: set[str] = set()
+        self.taken: set[str] = set()
+        self._refused: dict[str, Answer] = {}
+
+    @property
+    def refused(self) -> list[Answer]:
+        """What a server answered to each of those that it refused, and for whom no other mail was taken."""
+        return [answer for recipient, answer in self._refused.items() if recipient not in self.taken]
 
     def emit(self, record: logging.LogRecord) -> None:
         """Looks at one line of its log, and at the error on whose account it was written."""
@@ -86,23 +92,24 @@ class Heard(logging.Handler):
         def sendmail(
             smtp: smtplib.SMTP, sender: str, to: list[str], *rest: Any, **options: Any
         ) -> Mapping[str, Answer]:
+            self.asked.update(to)
             try:
                 refused: Mapping[str, Answer] = send(smtp, sender, to, *rest, **options)
-            except OSError as error:
-                self.missed += len(to)
-                if isinstance(error, smtplib.SMTPRecipientsRefused):
-                    self.refused += error.recipients.values()
+            except smtplib.SMTPRecipientsRefused as error:
+                self._refused.update(error.recipients)
                 raise
-            self.taken += len(to) - len(refused)
-            self.missed += len(refused)
-            self.refused += refused.values()
+            self._refused.update(refused)
+            self.taken.update(set(to) - refused.keys())
             return refused
 
         smtplib.SMTP.sendmail = sendmail  # type: ignore[method-assign,assignment]
 
     def of_some(self) -> str:
-        """What is to be said of a mail that was taken for some of its recipients."""
-        said = f"only {self.taken} of {self.taken + self.missed} recipients got it"
+        """What is to be said where a mail was taken, and something else was not."""
+        if self.taken == self.asked:
+            said = "its mail was taken, but not all else that its address asks for"
+        else:
+            said = f"only {len(self.taken)} of {len(self.asked)} recipients got it"
         why = refusal(self.refused) if self.refused else self.said
         return said if why is None else f"{said}; {why}"
 
@@ -148,7 +155,7 @@ def deliver(asked: dict[str, Any]) -> dict[str, Any]:
         said = heard.said or "it could not be reached, or did not take it"
     return {
         # What one of several recipients has got is not sent to him again.
-        "is_taken": is_taken or heard.taken > 0,
+        "is_taken": is_taken or bool(heard.taken),
         "is_whole": is_taken,
         "is_blocked": guard.is_blocked and not is_taken and not heard.taken,
         "said": said,

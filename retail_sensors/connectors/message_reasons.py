@@ -83,13 +83,16 @@ def _of_mail(error: BaseException) -> str | None:
 
 
 def _of_answer(error: smtplib.SMTPResponseException, answer: Answer) -> str:
+    if answer[0] < 0:
+        # What smtplib has for a reply that does not begin with a code.
+        return "it does not speak as a mail server does; check host and port"
     code = _code(answer)
+    if answer[0] == _LOGIN_FIRST:
+        return _login_first(code)
     if isinstance(error, smtplib.SMTPAuthenticationError):
         if answer[0] < _RETRIES_BELOW:
             return f"the mail server cannot check user and password for now ({code})"
         return f"the mail server refused user and password ({code})"
-    if answer[0] == _LOGIN_FIRST:
-        return _login_first(code)
     if answer[0] < _RETRIES_BELOW:
         return f"the mail server puts the message off ({code})"
     if isinstance(error, smtplib.SMTPSenderRefused):

@@ -184,8 +184,10 @@ class CameraServer:
 
     def refuse(self) -> None:
         """Stops listening and cuts every connection; the port stays the camera's own."""
-        if self._listener is not None:
-            self._cut()
+        was_listening = self.is_listening
+        # Also where it refuses already: what was accepted just before is a connection only now.
+        self._cut()
+        if was_listening:
             self._kept = self._bound()
 
     def close(self) -> None:

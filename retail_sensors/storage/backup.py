@@ -106,12 +106,17 @@ def backup(database: Database, path: Path, *, environment: Mapping[str, str], ov
     `environment` is that of the programs. Raises ConfigurationError for a place where no file can be written, and
     DatabaseUnavailableError when the server or pg_dump refuses; the file is then as it was before.
     """
-    if path.is_dir():
-        raise ConfigurationError(f"{path} is a folder; name the file to write, for example {path / 'retail.dump'}.")
-    if path.exists() and not path.is_file():
-        raise ConfigurationError(f"{path} is a device or a pipe, which a backup would take the place of; name a file.")
-    if path.exists() and not overwrite:
-        raise ConfigurationError(f"{path} exists already; name another file, or replace it with --force.")
+    try:
+        if path.is_dir():
+            raise ConfigurationError(f"{path} is a folder; name the file to write, for example {path / 'retail.dump'}.")
+        if path.exists() and not path.is_file():
+            raise ConfigurationError(
+                f"{path} is a device or a pipe, which a backup would take the place of; name a file."
+            )
+        if path.exists() and not overwrite:
+            raise ConfigurationError(f"{path} exists already; name another file, or replace it with --force.")
+    except OSError as error:
+        raise _unwritten(path, error) from error
     database.ensure_server()
     revision = migrations.current(database)
     if revision is None:
@@ -120,8 +125,12 @@ def backup(database: Database, path: Path, *, environment: Mapping[str, str], ov
         with _written(path) as partial:
             _dump(database, partial, environment)
     except OSError as error:
-        raise ConfigurationError(f"The backup could not be written to {path}: {error.strerror}.") from error
+        raise _unwritten(path, error) from error
     return Backup(path, path.stat().st_size, revision)
+
+
+def _unwritten(path: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(f"The backup could not be written to {path}: {error.strerror}.")
 
 
 def restore(database: Database, path: Path, *, environment: Mapping[str, str], overwrite: bool = False) -> Restored:
@@ -315,13 +324,13 @@ def _dump(database: Database, path: Path, environment: Mapping[str, str], snapsh
 
 def _revision_in(path: Path, environment: Mapping[str, str]) -> str:
     """The revision of the data in a file; refuses what is no backup, and one of a newer version."""
-    if path.is_dir():
-        raise ConfigurationError(f"{path} is a folder; name the backup in it.")
-    if path.exists() and not path.is_file():
-        raise ConfigurationError(
-            f"{path} is a device or a pipe, which cannot be read twice; write it into a file first."
-        )
     try:
+        if path.is_dir():
+            raise ConfigurationError(f"{path} is a folder; name the backup in it.")
+        if path.exists() and not path.is_file():
+            raise ConfigurationError(
+                f"{path} is a device or a pipe, which cannot be read twice; write it into a file first."
+            )
         with path.open("rb") as file:
             beginning = file.read(len(_MAGIC))
     except OSError as error:

@@ -107,7 +107,8 @@ class InputKind:
 
 
 def _number(text: str, digits: str = r"\d{1,12}(\.\d{1,9})?", example: str = "12.5") -> float:
-    if re.fullmatch(digits, text):
+    # Twelve digits with enough nines behind them are read as a number of thirteen, which the tables refuse.
+    if re.fullmatch(digits, text) and float(text) < 1e12:
         return float(text)
     if re.fullmatch(rf"-(?:{digits})", text):
         raise ValueError(f"{text!r} is negative; write a number from 0 on, or leave the row out")

@@ -114,7 +114,7 @@ NOTIFICATIONS = Table(
         Column("attempts", Kind.INTEGER, "How often sending was begun.", nullable=False),
         Column("next_try_at", Kind.TIMESTAMP, "From when it is sent, or looked at again. NULL: it waits for nothing."),
         Column("sent_at", Kind.TIMESTAMP, "When the other side took it. NULL: it has not."),
-        Column("last_error", Kind.TEXT, "Why the last try failed. NULL: none has, or a later one did not."),
+        Column("last_error", Kind.TEXT, "Why the last try failed, or reached not everybody. NULL: it did neither."),
         Column("created_at", Kind.TIMESTAMP, "When the row was written first.", nullable=False, is_generated=True),
         updated_at(),
     ),

@@ -288,6 +288,9 @@ def test_a_place_that_takes_no_file_is_told(site: Site, kept: Path, tmp_path: Pa
     assert f"could not be written to {missing}: No such file or directory." in refused(
         site.run("db", "backup", missing)
     )
+    too_long = tmp_path / ("n" * 300)
+    assert f"to {too_long}: File name too long." in refused(site.run("db", "backup", too_long))
+    assert f"{too_long} cannot be read: File name too long." in refused(site.run("db", "restore", too_long))
     # A file that took the place of a device would break the machine.
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -100,6 +100,10 @@ def test_the_exported_fleet_is_the_registered_one_byte_for_byte(site: Site, tmp_
     assert refused(site, "export", tmp_path).endswith(
         "cannot be written (Is a directory); check the path and its rights."
     )
+    long = tmp_path / ("n" * 300)
+    assert refused(site, "export", long).endswith(
+        "cannot be written (File name too long); check the path and its rights."
+    )
     assert not list(tmp_path.parent.glob("tmp*")), "nothing is left beside it"
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -136,9 +136,13 @@ def test_few_people_before_many_lanes_wait_for_nobody(database: Database) -> Non
     store(database, HOURLY_ANALYTICS, hour(camera, at, 300.0, total_exits=300.0, region_counts='{"2": 40}'))
     stay = {"date": date(2025, 11, 3), "region_number": 2, "stay_over_60_s": 0.4, "quality": "{}"}
     store(database, REGION_STAYS, {"sensor_id": camera, **stay})
-    store(database, STAFF_HOURS, {"store_id": shop, "hour_start": at, "staff": 3.0, "lanes_open": 400.0})
-    [row] = asked_of(database, "retail.estimate_queue_metrics(%(id)s, 2, p_at => %(at)s)", id=shop, at=at + HOUR)
-    assert (row["lanes"], row["estimated_wait_minutes"], row["share_within_target"]) == (400, 0, 1)
+    # Of 96 lanes the probability to wait and the share of the patient are each a number still, and their product is none.
+    for lanes in (96.0, 400.0):
+        store(database, STAFF_HOURS, {"store_id": shop, "hour_start": at, "staff": 3.0, "lanes_open": lanes})
+        [row] = asked_of(database, "retail.estimate_queue_metrics(%(id)s, 2, p_at => %(at)s)", id=shop, at=at + HOUR)
+        assert (row["lanes"], row["share_within_target"]) == (lanes, 1)
+        assert row["estimated_wait_minutes"] == pytest.approx(0, abs=1e-99)
+    assert database.fetch("SELECT retail.lanes_needed(1e-80, 1000, 1440, 0.8)") == [(1,)]
 
 
 AT = "give one, or leave it out for now."

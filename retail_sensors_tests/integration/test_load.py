@@ -135,6 +135,7 @@ def test_every_fault_is_told_with_line_column_and_remedy(shop: Loader) -> None:
         Porto,2095-07-21 12:00,,5,EUR
         Mumbai,2025-07-21 10:00Z,3,5,INR
         Porto,2025-07-21 13:00,1000000,5,EUR
+        Porto,2025-07-21 14:00,5,999999999999.999999999,EUR
         """,
     )
     assert [fault.split(";")[0] for fault in faults] == [
@@ -157,6 +158,7 @@ def test_every_fault_is_told_with_line_column_and_remedy(shop: Loader) -> None:
         "line 14, column transactions: is empty",
         "line 15, column hour: '2025-07-21 10:00Z' is 15:30:00 by the store's clock (Asia/Kolkata)",
         "line 16, column transactions: 1000000 is no number of receipts of one store and hour",
+        "line 17, column sales: '999999999999.999999999' is not a number that can be meant",
         "Nothing was loaded.",
     ]
     assert faults[1].endswith("did you mean 'Porto'?")

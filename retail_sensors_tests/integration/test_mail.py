@@ -217,16 +217,18 @@ def test_what_a_mail_server_refuses_is_told_and_what_it_puts_off_comes_later(
     sender = f"mailto://{server}?from=alerts@example.com"
     add(site, "busy", f"{sender}&to=busy@example.com")
     add(site, "gone", f"{sender}&to=gone@example.com")
-    add(site, "some", f"{sender}&to=loja@example.com,gone@example.com")
+    add(site, "some", f"{sender}&to=loja@example.com,gone@example.com&cc=area@example.com")
     crowd(site, 0.95, NOW - 30 * MINUTE, NOW)
     reasons = {
         "busy": "the mail server puts the recipient off (451 4.7.1)",
         "gone": "the mail server refused the recipient (550 5.1.1: there is no such mailbox)",
-        "some": "only 1 of 2 recipients got it; the mail server refused the recipient (550 5.1.1: there is no such mailbox)",
+        "some": "only 2 of 3 recipients got it; the mail server refused the recipient (550 5.1.1: there is no such mailbox)",
     }
     said = run(site, NOW)
     assert said == "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-    assert reached(mailboxes) == [["loja@example.com"]]
+    # Who is under cc gets the mail to each of the others, and counts once.
+    some = [["loja@example.com", "area@example.com"], ["area@example.com"]]
+    assert reached(mailboxes) == some
     stored = {name: last(site, name) for name in reasons}
     assert {name: row["last_error"] for name, row in stored.items()} == reasons
     assert {name: row["state"] for name, row in stored.items()} == {
@@ -237,7 +239,7 @@ def test_what_a_mail_server_refuses_is_told_and_what_it_puts_off_comes_later(
 
     # The next try reaches who was put off, and nobody twice.
     assert run(site, NOW + 5 * MINUTE) == "; ".join(f"{name}: {reasons[name]}" for name in ("gone", "some"))
-    assert reached(mailboxes) == [["loja@example.com"], ["busy@example.com"]]
+    assert reached(mailboxes) == [*some, ["busy@example.com"]]
     assert [last(site, "busy")[name] for name in ("state", "attempts", "last_error")] == ["sent", 2, None]
     assert [last(site, "gone")[name] for name in ("state", "attempts")] == ["pending", 2]
 
@@ -246,6 +248,18 @@ def test_what_a_mail_server_refuses_is_told_and_what_it_puts_off_comes_later(
     assert tried.sentence == f"Route some took the message, but not for everybody: {reasons['some']}"
     kept = str(site.fetch("SELECT * FROM retail.notifications"))
     assert "gone@example.com" not in said + kept + "".join(capfd.readouterr())
+
+
+def test_a_mail_is_not_sent_again_for_the_sake_of_another_address_beside_it(
+    site: Site, server: str, mailboxes: Mailboxes
+) -> None:
+    nobody = f"json://127.0.0.1:{free_ports(1)}/"
+    add(site, "both", f"{nobody} mailto://{server}?from=alerts@example.com&to=loja@example.com")
+    crowd(site, 0.95, NOW - 30 * MINUTE, NOW)
+    reason = "its mail was taken, but not all else that its address asks for; it did not accept a connection"
+    assert run(site, NOW) == run(site, NOW + 5 * MINUTE) == f"both: {reason}"
+    assert reached(mailboxes) == [["loja@example.com"]]
+    assert [last(site, "both")[name] for name in ("state", "last_error")] == ["sent", reason]
 
 
 def test_a_mail_server_that_wants_tls_and_a_password(

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import signal
 import subprocess
 import tempfile
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +22,11 @@ from sqlalchemy.engine import make_url
 from retail_sensors.errors import ConfigurationError, DatabaseUnavailableError
 from retail_sensors.settings import Settings
 from retail_sensors.storage import backup, migrations
-from retail_sensors.storage.database import SUPPORTED_SERVERS, Database
+from retail_sensors.storage.database import Database
 from retail_sensors.storage.embedded import EmbeddedPostgres
 from retail_sensors.storage.sqlfiles import queries
 from retail_sensors.tables import HOURLY_ANALYTICS, PEOPLE_COUNTING_RAW, TABLES
+from retail_sensors_tests import oldest_postgres
 from retail_sensors_tests.integration.stored import HOUR, hour, reading, register, store, stored, utc
 
 NewDatabase = Callable[[], Database]
@@ -338,63 +336,90 @@ def test_a_failing_step_down_leaves_the_former_state(empty: NewDatabase) -> None
     assert migrations.current(database) == migrations.head()
 
 
+OF_NO_SHOP = {
+    "sales_have_at_most_12_digits": (
+        "INSERT INTO retail.pos_transactions (store_id, hour_start, transactions, sales, currency)"
+        " SELECT id, '2026-01-01Z', 1, 1e15, 'EUR' FROM retail.stores",
+        "UPDATE retail.pos_transactions SET sales = 1",
+    ),
+    "hour_start_is_in_the_years_2000_to_2100": (
+        "INSERT INTO retail.staff_hours (store_id, hour_start, staff) SELECT id, 'infinity', 1 FROM retail.stores",
+        "DELETE FROM retail.staff_hours",
+    ),
+    "service_rate_is_a_thousandth_to_a_thousand": (
+        "INSERT INTO retail.store_service (store_id, service_rate_per_minute, target_minutes, target_share)"
+        " SELECT id, 1e300, 5, 0.8 FROM retail.stores",
+        "DELETE FROM retail.store_service",
+    ),
+}
+"""By the rule of 0021: a row that 0020 takes, and what mends it."""
+
+
+@contextmanager
+def owned_by(database: Database, options: str) -> Iterator[Database]:
+    """The same empty database, as a new role sees it that may make schemas there."""
+    name = f"owner_{uuid.uuid4().hex[:8]}"
+    held = make_url(database.url).database or ""
+    parts = {"role": sql.Identifier(name), "held": sql.Identifier(held)}
+    _administer(database.url, sql.SQL(f"CREATE ROLE {{role}} NOLOGIN {options}").format(**parts))
+    _administer(
+        database.url,
+        sql.SQL("GRANT CREATE ON DATABASE {held} TO {role}; GRANT ALL ON SCHEMA public TO {role}").format(**parts),
+    )
+    url = make_url(database.url).update_query_dict({"options": f"-crole={name}"})
+    seen = Database(Settings(database_url=url.render_as_string(hide_password=False)))
+    try:
+        yield seen
+    finally:
+        seen.dispose()
+        _administer(database.url, sql.SQL("DROP OWNED BY {role} CASCADE; DROP ROLE {role}").format(**parts))
+
+
+@pytest.mark.parametrize("options", ["SUPERUSER", "NOSUPERUSER NOCREATEROLE NOBYPASSRLS"])
+def test_a_row_that_breaks_a_later_rule_stops_the_upgrade_until_it_is_mended(empty: NewDatabase, options: str) -> None:
+    with owned_by(empty(), options) as database:
+        upgrade_to(database, "0020")
+        standing = rules(database)
+        register(database, "a")
+
+        def execute(statement: str) -> None:
+            with database.transaction() as connection, connection.cursor() as cursor:
+                cursor.execute(statement)
+
+        for broken, _ in OF_NO_SHOP.values():
+            execute(broken)
+        for rule, (_, mended) in OF_NO_SHOP.items():
+            with pytest.raises(DatabaseUnavailableError) as caught:
+                migrations.upgrade(database)
+            assert f'from revision 0020 to {migrations.head()} (check constraint "{rule}" of relation' in str(
+                caught.value
+            )
+            assert (migrations.current(database), rules(database)) == ("0020", standing)
+            execute(mended)
+        # What the owner has decided of a table before the project does.
+        own = "SELECT action, days_to_keep, description FROM retail.retention_policies WHERE table_name = 'staff_hours'"
+        execute(
+            "INSERT INTO retail.retention_policies (table_name, action, description) VALUES ('staff_hours', 'keep', 'Ours.')"
+        )
+        assert migrations.upgrade(database) == ("0020", migrations.head())
+        assert database.fetch(own) == [("keep", None, "Ours.")]
+        for rule, (broken, _) in OF_NO_SHOP.items():
+            with pytest.raises(psycopg2.errors.CheckViolation, match=rule):
+                execute(broken.replace("2026-01-01Z", "2026-01-02Z"))
+        assert migrations.downgrade(database, "0020") == (migrations.head(), "0020")
+        assert rules(database) == standing
+        execute(OF_NO_SHOP["sales_have_at_most_12_digits"][0].replace("2026-01-01Z", "2026-01-02Z"))
+
+
 # The oldest server -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def old_server() -> Iterator[str]:
-    """A server of this machine that is older than the embedded one and still supported."""
-    found = shutil.which("postgres")
-    if found is None or shutil.which("initdb") is None:
-        pytest.skip("no other PostgreSQL on PATH")
-    version = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
-    major = int((re.search(r"(\d+)", version) or [0])[0])
-    if major not in SUPPORTED_SERVERS or major == SUPPORTED_SERVERS[-1]:
-        pytest.skip(f"the PostgreSQL on PATH is version {major}; versions 15 to 17 are wanted here")
-    binaries = Path(found).resolve().parent
-    folder = Path(tempfile.mkdtemp(prefix="retail_sensors-old-"))
-    # Postgres refuses to run as root.
-    user = "nobody" if os.geteuid() == 0 else None
-    if user:
-        shutil.chown(folder, user)
-    options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
-    initdb = [
-        str(binaries / "initdb"),
-        "-D",
-        str(folder / "data"),
-        "-U",
-        "tester",
-        "-A",
-        "trust",
-        "-E",
-        "UTF8",
-        "--no-sync",
-    ]
-    subprocess.run(initdb, user=user, cwd="/", check=True, capture_output=True)
-    server = subprocess.Popen(
-        [str(binaries / "postgres"), "-D", str(folder / "data"), *options],
-        user=user,
-        cwd="/",
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"postgresql+psycopg2://tester@/postgres?host={folder}"
-    try:
-        _await_answer(url)
+    if not oldest_postgres.is_installed():
+        pytest.skip("PostgreSQL 15 is not installed here (Debian: postgresql-15)")
+    with oldest_postgres.oldest_postgres() as url:
         yield url
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(240)
-        shutil.rmtree(folder)
-
-
-def _await_answer(url: str) -> None:
-    deadline = time.monotonic() + 240
-    while True:
-        try:
-            return _administer(url, sql.SQL("SELECT 1").format())
-        except psycopg2.OperationalError:
-            assert time.monotonic() < deadline, "the old server does not answer"
-            time.sleep(0.05)
 
 
 @pytest.fixture

@@ -364,7 +364,7 @@ def estate(**changes: Any) -> Roster:
     """Lisbon, open 10 to 20 on weekdays, with a camera `door`."""
     return roster(
         [store("Lisbon", "Europe/Lisbon", capacity=200, opening=WEEKDAYS)],
-        [camera("door", "Lisbon", **{"created_at": utc("2026-01-01T00:00"), **changes})],
+        [camera("door", "Lisbon", created_at=utc("2026-01-01T00:00"), **changes)],
         {"door": ["entrance"]},
     )
 
@@ -739,8 +739,16 @@ def test_a_store_that_has_not_counted_at_all_says_at_least() -> None:
 
 def test_a_new_store_is_without_counts_from_its_registration_on() -> None:
     hours = typed(STORE_HOURLY, [hour(f"2026-02-03T{at}:00", counts="missing") for at in (10, 11, 12, 13, 14)])
-    [new] = seen_of("minutes_without_counts", store_hours=hours, places=estate(created_at=utc("2026-02-03T14:10")))
-    assert (new.value, new.seen_from) == (20.0, utc("2026-02-03T14:10"))
+    first, second = (
+        camera(name, "Lisbon", created_at=utc(f"2026-02-03T{at}"))
+        for name, at in (("door", "14:10"), ("back", "14:20"))
+    )
+    for cameras in ([first], [first, second], [second, first]):
+        places = roster(
+            [store("Lisbon", "Europe/Lisbon", capacity=200, opening=WEEKDAYS)], cameras, {"door": ["entrance"]}
+        )
+        [new] = seen_of("minutes_without_counts", store_hours=hours, places=places)
+        assert (new.value, new.seen_from) == (20.0, utc("2026-02-03T14:10"))
 
 
 def test_no_source_tells_of_nothing_wrong() -> None:

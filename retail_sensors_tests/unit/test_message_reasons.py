@@ -29,6 +29,10 @@ def caused(error: BaseException, cause: BaseException) -> BaseException:
             "the mail server cannot check user and password for now (454 4.7.0)",
         ),
         (
+            smtplib.SMTPAuthenticationError(530, b"5.7.0 Must issue a STARTTLS command first"),
+            "the mail server wants encryption or a login first (530 5.7.0); write mailtos://USER:PASSWORD@HOST",
+        ),
+        (
             smtplib.SMTPSenderRefused(530, b"5.7.0 Must issue a STARTTLS command first", "a@example.com"),
             "the mail server wants encryption or a login first (530 5.7.0); write mailtos://USER:PASSWORD@HOST",
         ),
@@ -50,6 +54,10 @@ def caused(error: BaseException, cause: BaseException) -> BaseException:
         ),
         (smtplib.SMTPConnectError(554, b"no"), "the mail server refused the connection (554)"),
         (smtplib.SMTPConnectError(421, b"busy"), "the mail server puts the message off (421)"),
+        (
+            smtplib.SMTPConnectError(-1, b"SSH-2.0-OpenSSH_9.2"),
+            "it does not speak as a mail server does; check host and port",
+        ),
         (
             smtplib.SMTPNotSupportedError("STARTTLS extension not supported by server."),
             "the mail server offers no encryption by STARTTLS; add mode=ssl to its address if it speaks TLS from the first byte",

@@ -57,8 +57,8 @@ BEGIN
   SELECT s.id, m.id, r.region_number, h.hour_start, 'model'::text, a.arrivals, l.lanes, a.arrivals / 60 * f.wait, f.wait,
     -- least() alone leaves NULL out.
     CASE WHEN a.arrivals IS NOT NULL AND l.lanes IS NOT NULL THEN least(a.arrivals / 60, l.lanes * t.rate) END, f.probability,
-    -- Beyond 700 exp() underflows, which Postgres takes for an error.
-    1 - f.probability * exp(greatest(-t.rate * (l.lanes - a.load) * t.minutes, -700)),
+    -- A product too small for its kind is an error to Postgres: exp(-200) is nothing beside 1, and a probability 0 or over 1e-200.
+    1 - f.probability * exp(greatest(-t.rate * (l.lanes - a.load) * t.minutes, -200)),
     f.is_overloaded, needed.lanes, retail.lanes_advice(needed.lanes, l.lanes, l.is_rostered AND needed.lanes > 0),
     CASE
       WHEN h.hour_start IS NULL THEN 'no_ended_hour'

@@ -18,8 +18,8 @@ BEGIN
   v_lanes := greatest(floor(p_load), 1);
   LOOP
     v_wait := retail.erlang_c(p_load, v_lanes);
-    -- Beyond 700 exp() underflows, which Postgres takes for an error.
-    EXIT WHEN 1 - v_wait * exp(greatest(-p_rate * (v_lanes - p_load) * p_minutes, -700)) >= p_share;
+    -- A product too small for its kind is an error to Postgres: exp(-200) is nothing beside 1, and v_wait 0 or over 1e-200.
+    EXIT WHEN 1 - v_wait * exp(greatest(-p_rate * (v_lanes - p_load) * p_minutes, -200)) >= p_share;
     v_lanes := v_lanes + 1;
   END LOOP;
   RETURN v_lanes;

@@ -32,7 +32,8 @@ BEGIN
       OR (c.relname IN ('pos_transactions', 'staff_hours', 'weather_hourly', 'queue_ground_truth', 'store_subdivisions', 'store_service')
         AND k.conname IN ('hour_start_is_in_the_years_2000_to_2100', 'updated_at_is_in_the_years_2000_to_2100',
           'transactions_are_under_a_million', 'sales_have_at_most_12_digits', 'units_have_at_most_12_digits',
-          'staff_has_at_most_12_digits', 'lanes_open_have_at_most_12_digits', 'queue_length_has_at_most_12_digits',
+          'staff_has_at_most_12_digits', 'lanes_open_have_at_most_12_digits', 'staff_is_0_or_at_least_a_billionth',
+          'lanes_open_are_0_or_at_least_a_billionth', 'queue_length_has_at_most_12_digits',
           'wait_has_at_most_12_digits', 'service_rate_is_a_thousandth_to_a_thousand', 'target_minutes_are_at_most_a_day',
           'star_target_is_a_thousandth_to_a_million'))
       OR (c.relname IN ('daily_analytics', 'store_daily') AND k.conname IN ('dow_avg_comparison_is_at_least_minus_100',

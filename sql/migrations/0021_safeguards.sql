@@ -1,7 +1,6 @@
 -- What the database itself refuses: shares outside 0 to 1, changes of less than -100 %, numbers that are none, numbers and instants of
--- stores' own people that are none of a shop. How long alerts, inputs,
--- models and changes of the fleet are kept. Names of tenants are kept out of statistics. Functions and views stand in files of
--- their own.
+-- stores' own people that are none of a shop. How long alerts, inputs, models and changes of the fleet are kept. Names of tenants are
+-- kept out of statistics. Functions and views stand in files of their own.
 
 -- A comparison with NaN holds for `greater`: only the upper bound refuses it. All rules of a table come with one statement, for
 -- which Postgres reads it once.
@@ -71,7 +70,10 @@ ALTER TABLE retail.staff_hours
   ADD CONSTRAINT hour_start_is_in_the_years_2000_to_2100 CHECK (hour_start >= '1999-12-31Z' AND hour_start < '2101-01-02Z'),
   ADD CONSTRAINT updated_at_is_in_the_years_2000_to_2100 CHECK (updated_at >= '1999-12-31Z' AND updated_at < '2101-01-02Z'),
   ADD CONSTRAINT staff_has_at_most_12_digits CHECK (staff < 1000000000000),
-  ADD CONSTRAINT lanes_open_have_at_most_12_digits CHECK (lanes_open < 1000000000000);
+  ADD CONSTRAINT lanes_open_have_at_most_12_digits CHECK (lanes_open < 1000000000000),
+  -- What is divided by less is no number any more.
+  ADD CONSTRAINT staff_is_0_or_at_least_a_billionth CHECK (staff = 0 OR staff >= 0.000000001),
+  ADD CONSTRAINT lanes_open_are_0_or_at_least_a_billionth CHECK (lanes_open = 0 OR lanes_open >= 0.000000001);
 ALTER TABLE retail.weather_hourly
   ADD CONSTRAINT hour_start_is_in_the_years_2000_to_2100 CHECK (hour_start >= '1999-12-31Z' AND hour_start < '2101-01-02Z'),
   ADD CONSTRAINT updated_at_is_in_the_years_2000_to_2100 CHECK (updated_at >= '1999-12-31Z' AND updated_at < '2101-01-02Z');
@@ -95,7 +97,9 @@ INSERT INTO retail.retention_policies (table_name, action, days_to_keep, descrip
   ('weather_hourly', 'archive', 1825, 'Weather, which analysts compare years by.'),
   ('queue_ground_truth', 'archive', 1825, 'Counted queues: rare, and worth the work of counting them.'),
   ('prediction_model', 'drop', 400, 'Models by the week, of which the newest is in use and never goes.'),
-  ('fleet_changes', 'archive', 1825, 'Who changed what of the fleet.');
+  ('fleet_changes', 'archive', 1825, 'Who changed what of the fleet.')
+-- What an owner has decided of a table himself stands.
+ON CONFLICT (table_name) DO NOTHING;
 
 -- Estimates of rows are made of every tenant's values, and EXPLAIN tells them to everybody: of a name, or a sentence with names in it,
 -- they would tell which others there are, by halving. Without statistics they are the same for each.
