@@ -328,6 +328,18 @@ def within_an_hour(seconds: float = 90.0) -> datetime:
     return now
 
 
+def site_of_october(site: Site, fleet: Mapping[str, Any]) -> Site:
+    """The installation with the cameras of a fleet file, registered long before October 2025, for whose log there is a month."""
+    site.home.mkdir()
+    path = site.home / "fleet.yaml"
+    path.write_text(yaml.safe_dump(fleet))
+    with site.entered() as installation:
+        FleetRegistry(installation.database).add(read_fleet_file(path))
+    site.execute("SELECT retail.ensure_month_partitions('collection_log', '2025-10-01Z', '2025-11-01Z')")
+    site.execute("UPDATE retail.sensor_metadata SET created_at = '2025-09-01Z'")
+    return site
+
+
 def small_fleet() -> SimulatedFleet:
     """A shop with one door and its corridor, and one with two doors in a zone of half hours."""
     doors = {1: "entrance", 4: "passerby"}

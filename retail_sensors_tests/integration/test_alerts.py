@@ -12,18 +12,15 @@ import dagster as dg
 import pandas as pd
 import psycopg2
 import pytest
-import yaml
 
 from retail_sensors.analytics.alert_texts import TEXTS
 from retail_sensors.analytics.alerts import evaluate
 from retail_sensors.assets.alerts import alerts_generated
-from retail_sensors.fleet_file import read_fleet_file
 from retail_sensors.resources.clock import ClockResource
 from retail_sensors.resources.database import DatabaseResource
 from retail_sensors.storage.alerts import AlertStore
 from retail_sensors.storage.database import Database
-from retail_sensors.storage.fleet import FleetRegistry
-from retail_sensors_tests.installations import Site
+from retail_sensors_tests.installations import Site, site_of_october
 from retail_sensors_tests.unit.test_alerts import crowd
 
 NOW = datetime(2025, 10, 7, 13, 30, tzinfo=UTC)  # a Tuesday, 14:30 in Lisbon
@@ -51,16 +48,7 @@ class Standing(ClockResource):
 
 @pytest.fixture
 def site(database_url: str, tmp_path: Path) -> Site:
-    site = Site(database_url, tmp_path / "home")
-    site.home.mkdir()
-    path = site.home / "fleet.yaml"
-    path.write_text(yaml.safe_dump(FLEET))
-    with site.entered() as installation:
-        FleetRegistry(installation.database).add(read_fleet_file(path))
-    site.execute("SELECT retail.ensure_month_partitions('collection_log', '2025-10-01Z', '2025-11-01Z')")
-    # Registered long ago, by the clock of these tests.
-    site.execute("UPDATE retail.sensor_metadata SET created_at = '2025-09-01Z'")
-    return site
+    return site_of_october(Site(database_url, tmp_path / "home"), FLEET)
 
 
 def stored_hour(site: Site, utilization: float, start: datetime, until: datetime) -> None:

@@ -16,17 +16,14 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-import yaml
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword, Session
 
 from retail_sensors.definitions import build_defs
-from retail_sensors.fleet_file import read_fleet_file
 from retail_sensors.resources.clock import ClockResource
 from retail_sensors.resources.database import DatabaseResource
 from retail_sensors.resources.notifier import NotifierResource
-from retail_sensors.storage.fleet import FleetRegistry
-from retail_sensors_tests.installations import Site, free_ports
+from retail_sensors_tests.installations import Site, free_ports, site_of_october
 from retail_sensors_tests.integration.test_alerts import MINUTE, NOW, Standing, asked
 
 PASSWORD = "pass/word-of-nobody:else"
@@ -118,15 +115,9 @@ def strict_server(mailboxes: Mailboxes, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def site(database_url: str, tmp_path: Path) -> Site:
-    site = Site(database_url, tmp_path / "home", {"RETAIL_SENSORS_NOTIFY_NETWORKS": "127.0.0.0/8"})
-    site.home.mkdir()
-    path = site.home / "fleet.yaml"
-    path.write_text(yaml.safe_dump(FLEET))
-    with site.entered() as installation:
-        FleetRegistry(installation.database).add(read_fleet_file(path))
-    site.execute("SELECT retail.ensure_month_partitions('collection_log', '2025-10-01Z', '2025-11-01Z')")
-    site.execute("UPDATE retail.sensor_metadata SET created_at = '2025-09-01Z'")
-    return site
+    return site_of_october(
+        Site(database_url, tmp_path / "home", {"RETAIL_SENSORS_NOTIFY_NETWORKS": "127.0.0.0/8"}), FLEET
+    )
 
 
 def add(site: Site, name: str, address: str, *options: str) -> None:

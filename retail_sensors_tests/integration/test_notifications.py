@@ -18,19 +18,16 @@ from typing import Any
 
 import dagster as dg
 import pytest
-import yaml
 
 from retail_sensors.assets.notifications import notifications
 from retail_sensors.connectors.messages import Message, Messenger, signature
 from retail_sensors.connectors.networks import AllowedNetworks
 from retail_sensors.definitions import build_defs
-from retail_sensors.fleet_file import read_fleet_file
 from retail_sensors.resources.database import DatabaseResource
 from retail_sensors.resources.notifier import NotifierResource
 from retail_sensors.secrets import Secrets
 from retail_sensors.sensors.failure import run_failure
-from retail_sensors.storage.fleet import FleetRegistry
-from retail_sensors_tests.installations import ROOT, Site
+from retail_sensors_tests.installations import ROOT, Site, site_of_october
 from retail_sensors_tests.integration.test_alerts import FLEET, MINUTE, NOW, Standing, asked, stored_hour
 
 SECRET = "whsec_" + base64.b64encode(b"a key of two dozen bytes").decode()
@@ -113,15 +110,7 @@ def site(database_url: str, tmp_path: Path, receiver: Receiver) -> Site:
         "SIGNING": SECRET,
         "RETAIL_SENSORS_NOTIFY_NETWORKS": "127.0.0.0/8",
     }
-    site = Site(database_url, tmp_path / "home", environment)
-    site.home.mkdir()
-    path = site.home / "fleet.yaml"
-    path.write_text(yaml.safe_dump(FLEET))
-    with site.entered() as installation:
-        FleetRegistry(installation.database).add(read_fleet_file(path))
-    site.execute("SELECT retail.ensure_month_partitions('collection_log', '2025-10-01Z', '2025-11-01Z')")
-    site.execute("UPDATE retail.sensor_metadata SET created_at = '2025-09-01Z'")
-    return site
+    return site_of_october(Site(database_url, tmp_path / "home", environment), FLEET)
 
 
 def add(site: Site, name: str, target: str, *options: str) -> None:
