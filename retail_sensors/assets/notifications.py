@@ -32,7 +32,7 @@ _CHECK = "routes_take_messages"
 )
 def notifications(context: dg.AssetExecutionContext, notifier: NotifierResource) -> dg.MaterializeResult:
     told = notifier.tell_alerts()
-    for route, reason in told.problems.items():
+    for route, reason in told.troubles.items():
         context.log.warning(f"Route {route}: {reason}")
     return dg.MaterializeResult(
         metadata={
@@ -46,12 +46,10 @@ def notifications(context: dg.AssetExecutionContext, notifier: NotifierResource)
 
 def _check(told: Told) -> dg.AssetCheckResult:
     """Whether every route takes what it is sent; a warning with the reasons where one does not."""
-    stuck = {
+    errors = {
         state["route_name"]: state["last_error"] for state in told.states if state["is_enabled"] and state["last_error"]
     }
-    for route, problem in told.problems.items():
-        # The error of this round is the last one, too.
-        stuck[route] = problem if (error := stuck.get(route)) is None or error in problem else f"{error}; {problem}"
+    stuck = told.with_problems({**errors, **told.errors})
     return dg.AssetCheckResult(
         check_name=_CHECK,
         passed=not stuck,

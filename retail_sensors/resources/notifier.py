@@ -4,7 +4,7 @@ Which messages are due belongs in `analytics.notifications`, how one is sent in 
 once and noted in `storage.notifications`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -28,12 +28,26 @@ SECONDS = 20.0
 
 @dataclass(slots=True)
 class Told:
-    """What one round came to: the messages that are new or changed, those sent, how routes stand, and what is wrong with them."""
+    """What one round came to: the messages that are new or changed, those sent, how routes stand, and by route why the last message
+    that was not taken by all was not (`errors`), and what is wrong with the route itself (`problems`)."""
 
     changed: pd.DataFrame
     sent: int
     states: list[dict[str, Any]]
+    errors: dict[str, str]
     problems: dict[str, str]
+
+    @property
+    def troubles(self) -> dict[str, str]:
+        """Both, by route."""
+        return self.with_problems(self.errors)
+
+    def with_problems(self, errors: Mapping[str, str]) -> dict[str, str]:
+        """Errors and what is wrong with routes, by route, as one text each."""
+        return {
+            route: "; ".join(filter(None, (errors.get(route), self.problems.get(route))))
+            for route in {**errors, **self.problems}
+        }
 
 
 class NotifierResource(dg.ConfigurableResource):
@@ -72,9 +86,7 @@ class NotifierResource(dg.ConfigurableResource):
         limits = Limits(self.webhook_seconds, self.apprise_seconds)
         messenger = build_messenger(load_settings(), self.clock.now, limits)
         sent = store.deliver(messenger.send, self.clock.now, SECONDS)
-        for route, error in sent.errors.items():
-            problems[route] = f"{error}; {problems[route]}" if route in problems else error
-        return Told(changed, sent.count, store.states(now), problems)
+        return Told(changed, sent.count, store.states(now), sent.errors, problems)
 
 
 def build_messenger(settings: Settings, clock: Callable[[], datetime], limits: Limits | None = None) -> Messenger:

@@ -31,7 +31,7 @@ def run_failure(context: dg.RunFailureSensorContext, notifier: NotifierResource)
         # The run failed by what keeps us from telling, too.
         context.log.error(f"No route was told of it: {error}")  # noqa: TRY400 -- a sentence, not a traceback
     else:
-        for route, reason in told.problems.items():
+        for route, reason in told.troubles.items():
             context.log.warning(f"Route {route}: {reason}")
 
 
